@@ -1,0 +1,47 @@
+"""What the service counts, in the Prometheus text format."""
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+
+# From a cache hit (under a millisecond) to the longest that a request waits for Redis (two seconds).
+LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+
+
+class Metrics:
+    """The instruments of one application, in a registry of its own so that two in a process do not mix."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        self.requests = Counter(
+            "http_requests", "Requests answered.", ["method", "route", "status"], registry=self.registry
+        )
+        self.latency = Histogram(
+            "http_request_duration_seconds",
+            "Time from a request's arrival to the end of its answer.",
+            ["method", "route"],
+            buckets=LATENCY_BUCKETS,
+            registry=self.registry,
+        )
+        self.cache_hits = Counter("cache_hits", "Reads that found a value.", registry=self.registry)
+        self.cache_misses = Counter("cache_misses", "Reads that found none.", registry=self.registry)
+        self.cache_errors = Counter(
+            "cache_errors", "Operations that Redis did not serve.", ["operation"], registry=self.registry
+        )
+        for operation in ("get", "put", "delete", "ping"):
+            self.cache_errors.labels(operation)  # a series that starts at 0 shows its first increase
+        self.redis_up = Gauge("redis_up", "1 if Redis served the last operation, else 0.", registry=self.registry)
+
+    def render(self) -> bytes:
+        """Return every series in the Prometheus text format."""
+        return generate_latest(self.registry)

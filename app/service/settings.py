@@ -1,0 +1,81 @@
+"""The service's settings, read from the environment once, at start."""
+
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+# Names with this prefix belong to the service alone, so an unknown one is a misspelled limit.
+OWN_PREFIX = "CACHE_"
+
+
+class SettingsError(ValueError):
+    """The environment holds settings that the service cannot run with; its text lists every one of them."""
+
+
+def _readable(path: Path) -> Path:
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise ValueError(f"Must name a readable file ({error.strerror})") from None
+    return path
+
+
+ReadableFile = Annotated[Path, AfterValidator(_readable)]
+
+
+class Settings(BaseSettings):
+    """Every knob of the service.
+
+    A field's name in capitals is its environment variable; an empty value counts as unset.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True)
+
+    app_name: str = Field("hotstack", max_length=100)
+    greeting: str = Field("Hello", max_length=1000)
+    pod_name: str = Field(default_factory=socket.gethostname)
+    root_path: str = Field("", pattern=r"^(/[^/\s]+)*$", description="Path prefix that a proxy in front strips.")
+    api_token_file: ReadableFile | None = None
+
+    redis_host: str = "redis-service"
+    redis_port: int = Field(6379, ge=1, le=65535)
+    redis_password_file: ReadableFile | None = Field(None, description="Read at every connect: no file, no password.")
+
+    cache_max_ttl: int = Field(86_400, ge=1, le=31_536_000, description="Longest time to live, seconds.")
+    cache_default_ttl: int = Field(3600, ge=1, validate_default=True, description="Seconds, where a PUT names none.")
+    cache_max_value_bytes: int = Field(1_048_576, ge=1, le=67_108_864, description="Largest value, bytes.")
+
+    @field_validator("cache_default_ttl")
+    @classmethod
+    def _within_the_longest(cls, ttl: int, info: ValidationInfo) -> int:
+        longest = info.data.get("cache_max_ttl")  # absent when it is itself wrong, which is reported by then
+        if longest is not None and ttl > longest:
+            raise ValueError(f"Should be at most CACHE_MAX_TTL, which is {longest}")
+        return ttl
+
+
+def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings from the process's environment.
+
+    Raises:
+        SettingsError: a value is wrong or a name unknown. Values are not repeated in it, because a secret may have
+            been put into the wrong variable.
+
+    """
+    problems = [
+        f"{name}: No such setting"
+        for name in sorted(environment)
+        if name.startswith(OWN_PREFIX) and name.lower() not in Settings.model_fields
+    ]
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        problems += [f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()]
+    if problems:
+        raise SettingsError("\n  ".join(["the service cannot start with this environment:", *problems]))
+    return settings
