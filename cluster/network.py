@@ -1,0 +1,68 @@
+"""The node's own world: a network namespace with one wire to the host, and private places for fixed paths.
+
+There is no default route in there: pods and services can reach nothing outside, and nothing outside is ever addressed.
+"""
+
+import subprocess
+
+from cluster import process
+from cluster.errors import ClusterError
+from cluster.instance import SERVICE_RANGE, Instance
+
+# containerd, the kubelet and the network plugins write to these paths whatever they are told. In the node's mount
+# namespace they lead to the instance's folders instead, so that instances never meet and the host sees nothing of it.
+_VOLATILE_PATHS = {"/run/containerd": "containerd", "/var/lib/cni": "cni", "/var/log/containers": "container-logs"}
+_LASTING_PATHS = {"/var/lib/kubelet": "kubelet", "/var/lib/containerd": "containerd", "/var/log/pods": "pod-logs"}
+
+
+def ensure(instance: Instance) -> None:
+    """Make the namespaces, their mounts, the wire and the routes, as far as they are not there yet.
+
+    Raises:
+        ClusterError: a step failed; the text says which.
+    """
+    process.start_namespaces(instance)
+    _ensure_mounts(instance)
+    _ensure_wire(instance)
+
+
+def _ensure_mounts(instance: Instance) -> None:
+    places = {path: instance.runtime / name for path, name in _VOLATILE_PATHS.items()}
+    places |= {path: instance.folder / name for path, name in _LASTING_PATHS.items()}
+    mounted = _run_inside(instance, "cat", "/proc/self/mountinfo").split()
+    for path, place in places.items():
+        place.mkdir(parents=True, exist_ok=True)
+        if path not in mounted:
+            _run("mkdir", "-p", path)
+            _run_inside(instance, "mount", "--bind", str(place), path)
+
+
+def _ensure_wire(instance: Instance) -> None:
+    if subprocess.run(["ip", "link", "show", instance.host_link], capture_output=True).returncode != 0:
+        holder = process.pid_of(instance, process.NAMESPACES)
+        wire = ("type", "veth", "peer", "name", "eth0", "netns", str(holder))
+        _run("ip", "link", "add", instance.host_link, *wire)
+    _run("ip", "address", "replace", f"{instance.host_address}/30", "dev", instance.host_link)
+    _run("ip", "link", "set", instance.host_link, "up")
+    _run_inside(instance, "ip", "link", "set", "lo", "up")
+    _run_inside(instance, "ip", "address", "replace", f"{instance.node_address}/30", "dev", "eth0")
+    _run_inside(instance, "ip", "link", "set", "eth0", "up")
+    # Without a default route a service address needs one of its own before kube-proxy's rules can rewrite it.
+    _run_inside(instance, "ip", "route", "replace", SERVICE_RANGE, "dev", "eth0")
+    _run_inside(instance, "sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
+
+
+def remove_wire(instance: Instance) -> None:
+    """Remove the veth pair at once; the kernel would do it some time after the namespace's last process."""
+    subprocess.run(["ip", "link", "delete", instance.host_link], capture_output=True)
+
+
+def _run_inside(instance: Instance, *argv: str) -> str:
+    return _run(*process.inside(instance, argv))
+
+
+def _run(*argv: str) -> str:
+    done = subprocess.run(argv, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise ClusterError(f"`{' '.join(argv)}` failed: {done.stderr.strip()}")
+    return done.stdout
