@@ -1,0 +1,311 @@
+"""The FastAPI service: identical pods behind one Service, reached by NodePort or through an Ingress."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import pulumi
+from pulumi_kubernetes.apps.v1 import Deployment
+from pulumi_kubernetes.core.v1 import (
+    ConfigMap,
+    ContainerArgsDict,
+    EnvVarArgsDict,
+    KeyToPathArgsDict,
+    ProbeArgsDict,
+    Secret,
+    Service,
+    ServiceAccount,
+    ServiceSpecArgsDict,
+    VolumeArgsDict,
+    VolumeMountArgsDict,
+)
+from pulumi_kubernetes.meta.v1 import ObjectMetaArgsDict
+from pulumi_kubernetes.networking.v1 import (
+    Ingress,
+    IngressRuleArgsDict,
+    IngressSpecArgsDict,
+    NetworkPolicy,
+    NetworkPolicyIngressRuleArgsDict,
+)
+from pulumi_kubernetes.policy.v1 import PodDisruptionBudget
+from pydantic import Field, StringConstraints, model_validator
+
+from components.endpoints import RedisEndpoint
+from components.kube.labels import labels, selector
+from components.kube.network import allow, allow_anyone, ingress_policy, namespace
+from components.kube.passwords import generated_password
+from components.kube.rollout import config_checksum, progress_deadline, timeouts
+from components.kube.scheduling import disruption_budget, resource_requirements, topology_spread
+from components.kube.security import container_security_context, pod_security_context, scratch_mount, scratch_volume
+from components.model import DnsLabel, Image, Resources, Settings, Spread
+
+APP = "fastapi"
+PORT = 8000
+_SHUTDOWN_SECONDS = 20  # the image gives requests in flight this long after SIGTERM
+_TOKEN_MOUNT = "/run/secrets/fastapi"  # noqa: S105 - a folder's path
+_REDIS_MOUNT = "/run/secrets/redis"
+
+EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]*$")]
+
+
+class FastApiIngress(Settings):
+    """How an ingress controller leads to the service."""
+
+    class_name: DnsLabel = Field(description="`ingressClassName`: which controller; there is no safe guess.")
+    controller_namespace: DnsLabel = Field(description="Namespace of its pods, which the NetworkPolicy lets in.")
+    path: str = Field(default="/cache", pattern=r"^/[A-Za-z0-9/_-]*$", description="Path prefix that is led here.")
+    host: str | None = Field(
+        default=None, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", description="Host name; any when not set."
+    )
+    tls_secret_name: DnsLabel | None = Field(default=None, description="Secret of type kubernetes.io/tls for `host`.")
+    annotations: dict[str, str] = Field(default={}, description="Annotations of the Ingress, for cert-manager say.")
+
+    @model_validator(mode="after")
+    def _tls_has_a_host(self) -> "FastApiIngress":
+        if self.tls_secret_name is not None and self.host is None:
+            raise ValueError("`tlsSecretName` needs `host`, the name that the certificate is for")
+        return self
+
+
+class FastApiSettings(Settings):
+    """Settings of `FastApiApp`."""
+
+    image: Image
+    replicas: int = Field(default=2, ge=1, le=50, description="Pods, of one uvicorn process each.")
+    config: dict[EnvName, str] = Field(default={}, description="Content of `fastapi-config`: the app's environment.")
+    secret_rotation: int = Field(default=1, ge=1, description="Raise it for a new API token in `fastapi-secret`.")
+    node_port: int | None = Field(
+        default=None, ge=30000, le=32767, description="Open the service on this port of every node, to everyone."
+    )
+    ingress: FastApiIngress | None = None
+    resources: Resources = Resources()
+    spread: Spread = "soft"
+    drain_seconds: int = Field(
+        default=5, ge=1, le=60, description="How long a stopping pod goes on serving while routes to it disappear."
+    )
+    rollout_timeout_seconds: int = Field(default=300, ge=60, le=3600, description="How long `up` waits for the pods.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FastApiAppArgs:
+    """What `FastApiApp` needs.
+
+    Attributes:
+        settings: the `hotstack:fastapi` part of the stack file.
+        image: reference of the image to run.
+        namespace: name of an existing namespace.
+        redis: the Redis of the cache.
+        scraper_namespace: the namespace whose pods may read `/metrics`.
+    """
+
+    settings: FastApiSettings
+    image: str
+    namespace: pulumi.Input[str]
+    redis: RedisEndpoint
+    scraper_namespace: str
+
+
+class FastApiApp(pulumi.ComponentResource):
+    """The FastAPI service of `app/`, behind `fastapi-service`."""
+
+    def __init__(self, name: str, args: FastApiAppArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("hotstack:index:FastApiApp", name, {"replicas": args.settings.replicas}, opts)
+        settings = args.settings
+        child = pulumi.ResourceOptions(parent=self)
+        pod_selector = selector(APP, name)
+
+        def metadata(object_name: str) -> ObjectMetaArgsDict:
+            return {"name": object_name, "namespace": args.namespace, "labels": labels(APP, name)}
+
+        config = ConfigMap(f"{name}-config", metadata=metadata("fastapi-config"), data=settings.config, opts=child)
+        token = generated_password(f"{name}-token", settings.secret_rotation, child)
+        secret = Secret(
+            f"{name}-secret", metadata=metadata("fastapi-secret"), string_data={"API_TOKEN": token.result}, opts=child
+        )
+        account = ServiceAccount(
+            f"{name}-account", metadata=metadata("fastapi"), automount_service_account_token=False, opts=child
+        )
+        policy = NetworkPolicy(
+            f"{name}-policy",
+            metadata=metadata("fastapi"),
+            spec=ingress_policy(pod_selector, who_may_connect(settings, args.scraper_namespace)),
+            opts=child,
+        )
+        PodDisruptionBudget(
+            f"{name}-budget", metadata=metadata("fastapi"), spec=disruption_budget(pod_selector), opts=child
+        )
+        deployment = Deployment(
+            f"{name}-deployment",
+            metadata=metadata("fastapi-deployment"),
+            spec={
+                "replicas": settings.replicas,
+                "selector": {"match_labels": pod_selector},
+                "progress_deadline_seconds": progress_deadline(settings.rollout_timeout_seconds),
+                "revision_history_limit": 3,
+                # A new pod is ready before an old one goes, so that a roll never has fewer pods than asked for.
+                "strategy": {"type": "RollingUpdate", "rolling_update": {"max_unavailable": 0, "max_surge": 1}},
+                "template": {
+                    "metadata": {
+                        "labels": {**labels(APP, name), **dict([args.redis.client_label])},
+                        "annotations": config_checksum(
+                            {"config": settings.config, "secretRotation": settings.secret_rotation}
+                        ),
+                    },
+                    "spec": {
+                        "service_account_name": "fastapi",
+                        "automount_service_account_token": False,
+                        "enable_service_links": False,
+                        "security_context": pod_security_context(),
+                        "topology_spread_constraints": topology_spread(pod_selector, settings.spread),
+                        "termination_grace_period_seconds": settings.drain_seconds + _SHUTDOWN_SECONDS + 5,
+                        "containers": [container(args)],
+                        "volumes": volumes(args.redis),
+                    },
+                },
+            },
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                # A pod of ours must not present a new Redis password before Redis knows it.
+                depends_on=[config, secret, account, policy, *args.redis.workloads],
+                custom_timeouts=timeouts(settings.rollout_timeout_seconds),
+            ),
+        )
+        service = Service(
+            f"{name}-service",
+            metadata=metadata("fastapi-service"),
+            spec=service_spec(pod_selector, settings.node_port),
+            # After its workload: an `up` that fails then names the pod, not a Service without endpoints.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[deployment]),
+        )
+        if settings.ingress is not None:
+            Ingress(
+                f"{name}-ingress",
+                metadata={**metadata("fastapi-ingress"), "annotations": settings.ingress.annotations},
+                spec=ingress_spec(settings.ingress),
+                opts=pulumi.ResourceOptions(parent=self, depends_on=[service]),
+            )
+        self.register_outputs({"port": PORT})
+
+
+def who_may_connect(settings: FastApiSettings, scraper_namespace: str) -> Sequence[NetworkPolicyIngressRuleArgsDict]:
+    """The NetworkPolicy's rules: the scraper, the ingress controller, and everyone when there is a NodePort.
+
+    Traffic of a NodePort arrives under the address of a node, so no narrower rule could tell it apart.
+    """
+    if settings.node_port is not None:
+        return [allow_anyone(PORT)]
+    controllers = [] if settings.ingress is None else [namespace(settings.ingress.controller_namespace)]
+    return [allow(PORT, [namespace(scraper_namespace), *controllers])]
+
+
+def container(args: FastApiAppArgs) -> ContainerArgsDict:
+    """The uvicorn container."""
+    settings = args.settings
+    return {
+        "name": "fastapi",
+        "image": args.image,
+        "image_pull_policy": "IfNotPresent",
+        "env": environment(args.redis),
+        "env_from": [{"config_map_ref": {"name": "fastapi-config"}}],
+        "ports": [{"name": "http", "container_port": PORT, "protocol": "TCP"}],
+        "resources": resource_requirements(settings.resources),
+        "security_context": container_security_context(),
+        "termination_message_policy": "FallbackToLogsOnError",
+        # Start-up gives imports time; liveness asks the process alone, for a restart does not mend Redis; readiness
+        # asks whether it can serve.
+        "startup_probe": http_probe("/livez", period=1, failures=60),
+        "liveness_probe": http_probe("/livez", period=10, failures=3),
+        "readiness_probe": http_probe("/readyz", period=3, failures=2),
+        # uvicorn stops accepting at once on SIGTERM, but routes to the pod take a moment to disappear.
+        "lifecycle": {"pre_stop": {"sleep": {"seconds": settings.drain_seconds}}},
+        "volume_mounts": mounts(args.redis),
+    }
+
+
+def environment(redis: RedisEndpoint) -> list[EnvVarArgsDict]:
+    """What the app learns from the stack rather than from `fastapi-config`; secrets as paths of files."""
+    result: list[EnvVarArgsDict] = [
+        {"name": "POD_NAME", "value_from": {"field_ref": {"field_path": "metadata.name"}}},
+        {"name": "API_TOKEN_FILE", "value": f"{_TOKEN_MOUNT}/API_TOKEN"},
+        {"name": "REDIS_HOST", "value": redis.host},
+        {"name": "REDIS_PORT", "value": str(redis.port)},
+    ]
+    if redis.password is not None:
+        result.append({"name": "REDIS_PASSWORD_FILE", "value": f"{_REDIS_MOUNT}/password"})
+    return result
+
+
+def volumes(redis: RedisEndpoint) -> list[VolumeArgsDict]:
+    """Secrets as files, and a bounded /tmp."""
+    result: list[VolumeArgsDict] = [
+        scratch_volume("tmp"),
+        {"name": "token", "secret": {"secret_name": "fastapi-secret", "default_mode": 0o440}},
+    ]
+    if redis.password is not None:
+        item: KeyToPathArgsDict = {"key": redis.password.key, "path": "password"}
+        result.append(
+            {
+                "name": "redis",
+                "secret": {"secret_name": redis.password.name, "items": [item], "default_mode": 0o440},
+            }
+        )
+    return result
+
+
+def mounts(redis: RedisEndpoint) -> list[VolumeMountArgsDict]:
+    """Where `volumes` are seen by the container."""
+    result: list[VolumeMountArgsDict] = [
+        scratch_mount("tmp", "/tmp"),  # noqa: S108 - an emptyDir of the pod's own
+        {"name": "token", "mount_path": _TOKEN_MOUNT, "read_only": True},
+    ]
+    if redis.password is not None:
+        result.append({"name": "redis", "mount_path": _REDIS_MOUNT, "read_only": True})
+    return result
+
+
+def http_probe(path: str, period: int, failures: int) -> ProbeArgsDict:
+    """A probe that asks `path` every `period` seconds."""
+    return {
+        "http_get": {"path": path, "port": "http"},
+        "period_seconds": period,
+        "timeout_seconds": 3,
+        "failure_threshold": failures,
+    }
+
+
+def service_spec(pod_selector: Mapping[str, str], node_port: int | None) -> ServiceSpecArgsDict:
+    """Port 80, on every node too when `node_port` is given."""
+    return {
+        "type": "ClusterIP" if node_port is None else "NodePort",
+        "selector": dict(pod_selector),
+        "ports": [
+            {
+                "name": "http",
+                "port": 80,
+                "target_port": "http",
+                "protocol": "TCP",
+                **({} if node_port is None else {"node_port": node_port}),
+            }
+        ],
+    }
+
+
+def ingress_spec(ingress: FastApiIngress) -> IngressSpecArgsDict:
+    """One rule: the path prefix leads to `fastapi-service`, unchanged."""
+    rule: IngressRuleArgsDict = {
+        "http": {
+            "paths": [
+                {
+                    "path": ingress.path,
+                    "path_type": "Prefix",
+                    "backend": {"service": {"name": "fastapi-service", "port": {"name": "http"}}},
+                }
+            ]
+        }
+    }
+    spec: IngressSpecArgsDict = {"ingress_class_name": ingress.class_name, "rules": [rule]}
+    if ingress.host is not None:
+        rule["host"] = ingress.host
+        if ingress.tls_secret_name is not None:
+            spec["tls"] = [{"hosts": [ingress.host], "secret_name": ingress.tls_secret_name}]
+    return spec

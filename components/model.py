@@ -1,0 +1,72 @@
+"""What every component's settings are made of: the strict base model and the few shared parts."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic.alias_generators import to_camel
+
+MEBIBYTE = 1024 * 1024
+_UNITS = {"Mi": MEBIBYTE, "Gi": 1024 * MEBIBYTE}
+
+Memory = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*(Mi|Gi)$")]
+"""A Kubernetes quantity of memory or storage in whole Mi or Gi, so that it has one spelling in a diff."""
+
+Cpu = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*m?$")]
+"""A Kubernetes quantity of CPU: whole cores (`2`) or millicores (`500m`)."""
+
+DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+"""An RFC 1123 label: what Kubernetes takes as the name of a namespace, a Service or a Secret here."""
+
+
+class Settings(BaseModel):
+    """Base of all settings: camelCase in the stack file, unknown keys refused, never changed after loading."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, strict=True)
+
+
+class Image(Settings):
+    """A container image: `reference` of one that exists, or `build`, a folder of this repository to build it from."""
+
+    reference: str | None = Field(
+        default=None,
+        pattern=r"^[a-z0-9][a-z0-9./_:-]*@sha256:[0-9a-f]{64}$",
+        description="A published image, pinned by digest: `host/name:tag@sha256:…`.",
+    )
+    build: str | None = Field(
+        default=None,
+        pattern=r"^images/[a-z0-9-]+$",
+        description="The folder of the Dockerfile, relative to the repository: `images/redis`.",
+    )
+    context: str | None = Field(
+        default=None,
+        pattern=r"^[a-z0-9][a-z0-9/-]*$",
+        description="The build context when it is not the Dockerfile's own folder, relative to the repository.",
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "Image":
+        if (self.reference is None) == (self.build is None):
+            raise ValueError("expected exactly one of `reference` and `build`")
+        if self.context is not None and self.build is None:
+            raise ValueError("`context` belongs to `build`, which is not set")
+        return self
+
+
+class Resources(Settings):
+    """Requests and limits of one container. Memory and local storage are never overcommitted: request = limit."""
+
+    cpu: Cpu = Field(default="100m", description="CPU request.")
+    cpu_limit: Cpu = Field(default="1", description="CPU limit.")
+    memory: Memory = Field(default="128Mi", description="Memory request and limit.")
+    ephemeral_storage: Memory = Field(
+        default="128Mi", description="Request and limit of local, lost-with-the-pod storage."
+    )
+
+
+Spread = Literal["soft", "hard"]
+"""`soft` prefers different nodes and zones; `hard` leaves a pod pending rather than doubling up on a node."""
+
+
+def to_bytes(quantity: str) -> int:
+    """The bytes of a `Memory` quantity: `to_bytes("64Mi") == 67108864`."""
+    return int(quantity[:-2]) * _UNITS[quantity[-2:]]

@@ -1,0 +1,180 @@
+"""The stack file as one typed, frozen tree: `Pulumi.<stack>.yaml` under the `hotstack:` namespace.
+
+On the command line: `python settings.py describe STACK` tells what a stack wants of the machine around it,
+`python settings.py schema` prints the JSON Schema of stack files, `python settings.py reference` the documentation.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Literal
+
+import pulumi
+import yaml
+from pydantic import Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from components.fastapi_app import FastApiSettings
+from components.model import DnsLabel, Image, Settings
+from components.redis import RedisSettings
+
+ROOT = Path(__file__).parent
+NAMESPACE = "hotstack:"
+
+
+class SettingsError(pulumi.RunError):
+    """The stack file cannot be used; the message lists every reason. Pulumi shows it without a traceback."""
+
+
+class KubernetesSettings(Settings):
+    """Which cluster, and where in it."""
+
+    context: str = Field(min_length=1, description="The kubeconfig context; `hotstack` is the embedded cluster.")
+    namespace: DnsLabel = Field(description="The namespace that the stack makes and lives in.")
+    pod_security: Literal["baseline", "restricted"] = Field(
+        default="restricted",
+        description="Pod Security level that the namespace enforces; `restricted` is warned about in any case.",
+    )
+    monitoring_namespace: DnsLabel = Field(default="monitoring", description="Whose pods may scrape metrics.")
+    image_registry: str | None = Field(
+        default=None,
+        pattern=r"^[a-z0-9][a-z0-9.:/_-]*$",
+        description="Registry and path that images built from `images/` are pushed to, for clusters that pull.",
+    )
+
+
+class StackSettings(Settings):
+    """Everything that a stack file may say."""
+
+    kubernetes: KubernetesSettings
+    redis: RedisSettings
+    fastapi: FastApiSettings
+
+    def image_reference(self, image: Image) -> str:
+        """The reference to run `image` by; what is built here is tagged by the content it is built from."""
+        if image.build is None:
+            return str(image.reference)
+        registry = "" if self.kubernetes.image_registry is None else f"{self.kubernetes.image_registry}/"
+        name = image.build.removeprefix("images/")
+        return f"{registry}hotstack/{name}:{content_key(*build_folders(image))}"
+
+
+def build_folders(image: Image) -> tuple[Path, Path]:
+    """Folder of the Dockerfile and build context of an image with `build`."""
+    folder = ROOT / str(image.build)
+    return folder, folder if image.context is None else ROOT / image.context
+
+
+def content_key(*folders: Path) -> str:
+    """Twelve hex digits of what is in `folders`: names and contents of all files but tests, caches and hidden ones."""
+    digest = hashlib.sha256()
+    for folder in folders:
+        for path in sorted(folder.rglob("*")):
+            parts = path.relative_to(folder).parts
+            if path.is_file() and not any(part.startswith(".") or part in {"tests", "__pycache__"} for part in parts):
+                digest.update(f"{'/'.join(parts)}\0{path.stat().st_size}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def from_pulumi() -> StackSettings:
+    """The settings of the running Pulumi program.
+
+    Raises:
+        SettingsError: see `parse`.
+    """
+    # pulumi.Config can only be asked for keys that one knows; a misspelled key must be found too.
+    config = pulumi.runtime.config.CONFIG.get() or pulumi.runtime.config.get_config_env()
+    return parse(pulumi.get_stack(), config)
+
+
+def from_file(stack: str) -> StackSettings:
+    """The settings in the file of `stack`, without Pulumi.
+
+    Raises:
+        SettingsError: there is no such file, it is not YAML, or see `parse`.
+    """
+    path = ROOT / f"Pulumi.{stack}.yaml"
+    if not path.is_file():
+        raise SettingsError(unknown_stack(stack))
+    try:
+        content = yaml.safe_load(path.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path.name} is not YAML: {error}") from None
+    return parse(stack, content.get("config") or {})
+
+
+def parse(stack: str, config: Mapping[str, object]) -> StackSettings:
+    """Settings from Pulumi's flat config map.
+
+    Args:
+        stack: name of the stack, for messages.
+        config: keys like `hotstack:redis`, values as objects or as JSON text; other namespaces are left alone.
+
+    Raises:
+        SettingsError: naming every wrong value by its path in the stack file, with what was expected.
+    """
+    ours = {key.removeprefix(NAMESPACE): value for key, value in config.items() if key.startswith(NAMESPACE)}
+    if not ours:
+        raise SettingsError(unknown_stack(stack))
+    try:
+        # By way of JSON: strict types, as the stack file wrote them.
+        return StackSettings.model_validate_json(json.dumps({key: _decoded(value) for key, value in ours.items()}))
+    except ValidationError as error:
+        lines = [f"  {_path(detail)}: {_expectation(detail)}" for detail in error.errors(include_url=False)]
+        raise SettingsError("\n".join([f"Pulumi.{stack}.yaml cannot be used:", *sorted(lines)])) from None
+
+
+def unknown_stack(stack: str) -> str:
+    """The sentence for a stack that has no settings."""
+    known = ", ".join(sorted(path.name.split(".")[1] for path in ROOT.glob("Pulumi.*.yaml")))
+    return f"unknown stack {stack!r}: expected a Pulumi.{stack}.yaml with `hotstack:` settings; there are {known}"
+
+
+def _decoded(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def _path(detail: ErrorDetails) -> str:
+    path = ""
+    for part in detail["loc"]:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return NAMESPACE + path.removeprefix(".")
+
+
+def _expectation(detail: ErrorDetails) -> str:
+    kind, given = detail["type"], json.dumps(detail["input"], default=str)
+    if kind == "extra_forbidden":
+        return "unknown key; expected one of the keys in docs/configuration.md"
+    if kind == "missing":
+        return "missing, and there is no default"
+    if kind == "value_error":
+        return detail["msg"].removeprefix("Value error, ")
+    return f"got {given}; {detail['msg'][0].lower()}{detail['msg'][1:]}"
+
+
+def images(settings: StackSettings) -> Iterator[Image]:
+    """The images that a stack runs."""
+    yield settings.redis.image
+    yield settings.fastapi.image
+
+
+def describe(settings: StackSettings) -> dict[str, object]:
+    """What a stack wants of the machine around it: its kube context, and the images to build before `pulumi up`."""
+    to_build = []
+    for image in images(settings):
+        if image.build is not None:
+            folder, context = build_folders(image)
+            reference = settings.image_reference(image)
+            to_build.append({"reference": reference, "dockerfile": str(folder / "Dockerfile"), "context": str(context)})
+    return {
+        "context": settings.kubernetes.context,
+        "namespace": settings.kubernetes.namespace,
+        "imageRegistry": settings.kubernetes.image_registry,
+        "images": to_build,
+    }
