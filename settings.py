@@ -1,12 +1,13 @@
 """The stack file as one typed, frozen tree: `Pulumi.<stack>.yaml` under the `hotstack:` namespace.
 
-On the command line: `python settings.py describe STACK` tells what a stack wants of the machine around it,
-`python settings.py schema` prints the JSON Schema of stack files, `python settings.py reference` the documentation.
+On the command line, `python settings.py describe STACK` tells what a stack wants of the machine around it.
 """
 
+import argparse
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -178,3 +179,20 @@ def describe(settings: StackSettings) -> dict[str, object]:
         "imageRegistry": settings.kubernetes.image_registry,
         "images": to_build,
     }
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command line: `describe STACK`."""
+    parser = argparse.ArgumentParser(prog="settings.py", description="What a stack wants of the machine around it.")
+    parser.add_argument("command", choices=["describe"])
+    parser.add_argument("stack")
+    try:
+        print(json.dumps(describe(from_file(parser.parse_args(arguments).stack))))
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -63,8 +63,10 @@ class Resources(Settings):
     )
 
 
-Spread = Literal["soft", "hard"]
-"""`soft` prefers different nodes and zones; `hard` leaves a pod pending rather than doubling up on a node."""
+Spread = Annotated[
+    Literal["soft", "hard"],
+    Field(description="`soft` prefers different nodes; `hard` leaves a pod pending rather than doubling up on a node."),
+]
 
 
 def to_bytes(quantity: str) -> int:
