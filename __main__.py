@@ -14,8 +14,10 @@ def main() -> None:
     where = settings.kubernetes
     provider = kubernetes.Provider(
         "kubernetes",
+        # Left to the KUBECONFIG of whoever runs Pulumi: a path in the state would differ from person to person.
+        kubeconfig="",
         context=where.context,
-        # The context is the cluster: another path of a kubeconfig file must not look like another cluster.
+        # The context is the cluster: a renewed certificate must not look like another cluster.
         cluster_identifier=where.context,
         # Names that are a contract keep their objects; a checksum on the pods rolls them instead.
         enable_config_map_mutable=True,
