@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from cluster.toolchain.recipes import TOOLS, ModuleFile, Tool
 
 MODULES = Path(__file__).parent
 
-# A build reads nothing of the user's Go settings but where its proxy and its caches are.
+# Go's proxy, its caches and the architecture are the user's; these are ours, since the result depends on them.
 BUILD_ENVIRONMENT = {
     "CGO_ENABLED": "0",  # static binaries: they run in an empty image
     "GOFLAGS": "-mod=readonly -trimpath -buildvcs=false",  # go.sum decides, and no path of this machine gets in
@@ -127,7 +127,7 @@ def _available_memory() -> int:
 
 
 @contextmanager
-def _only_build(name: str) -> Iterator[None]:
+def _only_build(name: str) -> Generator[None]:
     """Hold the machine's one place for a build; the kernel frees it whatever becomes of this process."""
     _cache().mkdir(parents=True, exist_ok=True)
     with (_cache() / ".lock").open("w") as lock:
@@ -147,7 +147,7 @@ def _build(tool: Tool, go: Go, folder: Path) -> None:
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=_cache()) as work:
         source, finished = Path(work, "source"), Path(work, "finished")
-        shutil.copytree(MODULES / tool.name, source)  # so that files which are made for a build never land in the checkout
+        shutil.copytree(MODULES / tool.name, source)  # a copy: generated files never land in the checkout
         finished.mkdir()
         _compile(tool, go, source, finished)
         finished.rename(folder)
@@ -180,7 +180,12 @@ def _run_go(tool: Tool, go: Go, source: Path, *arguments: str) -> str:
     # setpriv has the kernel interrupt the build when this process dies, by whatever signal.
     command = ["setpriv", "--pdeathsig", "INT", str(go.program), *arguments]
     done = subprocess.run(
-        command, cwd=source, env=os.environ | BUILD_ENVIRONMENT, stdin=subprocess.DEVNULL, capture_output=True, text=True
+        command,
+        cwd=source,
+        env=os.environ | BUILD_ENVIRONMENT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
     )
     if done.returncode != 0:
         last = "\n".join((done.stderr or done.stdout).strip().splitlines()[-LAST_LINES:])

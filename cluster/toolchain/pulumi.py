@@ -15,7 +15,7 @@ LANGUAGE_HOST = "pulumi-language-python"
 
 
 def pulumi() -> Path:
-    """Return the Pulumi CLI to use: the one on PATH if it is new enough and has its Python language host, or a built one.
+    """Return the CLI to use: the one on PATH if it is new enough and has its Python language host, or a built one.
 
     Raises:
         ClusterError: it had to be built, and could not be.
