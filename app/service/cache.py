@@ -35,7 +35,7 @@ KEY_PREFIX = "cache:"  # other users of the same Redis are not ours to overwrite
 _LOST = (RedisConnectionError, RedisTimeoutError, ReadOnlyError)
 
 
-class CacheUnavailable(Exception):
+class CacheUnavailableError(Exception):
     """Redis did not do an operation in time."""
 
 
@@ -64,7 +64,7 @@ class PasswordFile(CredentialProvider):
 class Cache:
     """Values by key, for all requests of a process through one client.
 
-    Every operation raises CacheUnavailable within OPERATION_BUDGET if Redis does not serve it.
+    Every operation raises CacheUnavailableError within OPERATION_BUDGET if Redis does not serve it.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
@@ -91,7 +91,7 @@ class Cache:
         """Return whether Redis answers within PING_BUDGET."""
         try:
             await self._run("ping", lambda client: client.ping(), PING_BUDGET)
-        except CacheUnavailable:
+        except CacheUnavailableError:
             return False
         return True
 
@@ -106,7 +106,7 @@ class Cache:
         except (RedisError, TimeoutError) as error:
             self._metrics.cache_errors.labels(name).inc()
             self._note_state(error)
-            raise CacheUnavailable from error
+            raise CacheUnavailableError from error
         self._note_state(None)
         return result
 

@@ -8,7 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from service import __version__
-from service.cache import Cache, CacheUnavailable
+from service.cache import Cache, CacheUnavailableError
 from service.metrics import Metrics
 from service.observe import RequestObserver
 from service.routes.cache import cache_routes
@@ -34,9 +34,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         yield
         await cache.close()
 
-    app = FastAPI(title=settings.app_name, version=__version__, root_path=settings.root_path, lifespan=lifespan)
+    app = FastAPI(title=settings.app_name, version=__version__, lifespan=lifespan)
     app.add_middleware(RequestObserver, metrics=metrics)
-    app.add_exception_handler(CacheUnavailable, _answer_unavailable)
+    app.add_exception_handler(CacheUnavailableError, _answer_unavailable)
     app.include_router(info_routes(settings))
     app.include_router(operations_routes(cache, metrics))
     app.include_router(cache_routes(cache, settings))

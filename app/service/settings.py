@@ -39,7 +39,6 @@ class Settings(BaseSettings):
     app_name: str = Field("hotstack", max_length=100)
     greeting: str = Field("Hello", max_length=1000)
     pod_name: str = Field(default_factory=socket.gethostname)
-    root_path: str = Field("", pattern=r"^(/[^/\s]+)*$", description="Path prefix that a proxy in front strips.")
     api_token_file: ReadableFile | None = None
 
     redis_host: str = "redis-service"

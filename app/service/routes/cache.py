@@ -52,7 +52,6 @@ def cache_routes(cache: Cache, settings: Settings) -> APIRouter:
     @router.put(
         "/cache/{key}",
         status_code=204,
-        max_body_size=settings.cache_max_value_bytes,  # counted while the body arrives
         responses={413: {"model": Problem, "description": f"More than {settings.cache_max_value_bytes} bytes"}},
         openapi_extra={"requestBody": {"content": {"*/*": {"schema": value_schema}}}},
     )
@@ -64,10 +63,7 @@ def cache_routes(cache: Cache, settings: Settings) -> APIRouter:
         ] = settings.cache_default_ttl,
     ) -> None:
         """Store the request's body as it is, whatever its type, in place of what was there."""
-        try:
-            value = await request.body()
-        except ClientDisconnect:
-            raise HTTPException(400, "The connection was closed before the end of the value.") from None
+        value = await _read_value(request, settings.cache_max_value_bytes)
         await cache.put(key, value, ttl)
 
     @router.delete("/cache/{key}", status_code=204, responses=MISS)
@@ -77,6 +73,29 @@ def cache_routes(cache: Cache, settings: Settings) -> APIRouter:
             raise _no_such_key()
 
     return router
+
+
+async def _read_value(request: Request, limit: int) -> bytes:
+    """Read a request's body of at most `limit` bytes, and never hold more of it than one chunk above that.
+
+    FastAPI's own `max_body_size` would do, but answers some of the uploads in plain text instead of JSON.
+
+    Raises:
+        HTTPException: the body is larger, or says that it is (413), or its client went away (400).
+
+    """
+    too_large = HTTPException(413, f"The value is larger than {limit} bytes.")
+    if int(request.headers.get("content-length", 0)) > limit:
+        raise too_large
+    value = bytearray()
+    try:
+        async for chunk in request.stream():
+            value += chunk
+            if len(value) > limit:
+                raise too_large
+    except ClientDisconnect:
+        raise HTTPException(400, "The connection was closed before the end of the value.") from None
+    return bytes(value)
 
 
 def _no_such_key() -> HTTPException:
