@@ -106,10 +106,10 @@ def remove(cgroup: str) -> None:
 
 
 def _remove_folder(folder: Path) -> None:
-    for attempt in range(_KILL_ROUNDS):
+    for _ in range(_KILL_ROUNDS):
         try:
-            return folder.rmdir()
+            folder.rmdir()
+            return
         except OSError:  # busy for a moment after its last process has ended
-            if attempt == _KILL_ROUNDS - 1:
-                raise
             time.sleep(_ROUND_SECONDS)
+    raise ClusterError(f"the cgroup {folder} cannot be removed")

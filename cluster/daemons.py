@@ -1,33 +1,48 @@
 """The processes of a node, in the order in which they start, with their configuration."""
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
 from cluster import paths
 from cluster.instance import API_PORT, DNS_SERVICE_IP, POD_RANGE, SERVICE_RANGE, Instance
 from cluster.packages import CNI_PLUGINS
-from cluster.process import Daemon
+from cluster.process import NAMESPACES, Daemon
 
 _ETCD_URL = "https://127.0.0.1:2379"
 _ISSUER = "https://kubernetes.default.svc.cluster.local"
 
 
-def before_kubernetes(instance: Instance, pause_image: str) -> list[Daemon]:
-    """Return what Kubernetes itself needs: its database, its container runtime, and the ports on the host."""
-    return [_etcd(instance), _containerd(instance, pause_image), *_published_ports(instance)]
+@dataclass(frozen=True)
+class NodeDaemons:
+    """All processes of a node; those of `clients` want an API server that answers."""
+
+    servers: tuple[Daemon, ...]
+    clients: tuple[Daemon, ...]
+
+    def all(self) -> tuple[Daemon, ...]:
+        """Return every one of them, the holder of the namespaces included."""
+        return (NAMESPACES, *self.servers, *self.clients)
 
 
-def kubernetes(instance: Instance, binary: Path, kube_router: Path) -> list[Daemon]:
-    """Return Kubernetes' own processes, the API server first, and the enforcer of NetworkPolicies."""
-    return [
-        _apiserver(instance, binary),
-        _controller_manager(instance, binary),
-        _scheduler(instance, binary),
-        _kubelet(instance, binary),
-        _kube_proxy(instance, binary),
-        _kube_router(instance, kube_router),
-    ]
+def of_node(instance: Instance, kubernetes: Path, kube_router: Path, pause_image: str) -> NodeDaemons:
+    """Return the processes of a node, and write their configuration into the instance's folder."""
+    return NodeDaemons(
+        servers=(
+            _etcd(instance),
+            _containerd(instance, pause_image),
+            *_published_ports(instance),
+            _apiserver(instance, kubernetes),
+        ),
+        clients=(
+            _controller_manager(instance, kubernetes),
+            _scheduler(instance, kubernetes),
+            _kubelet(instance, kubernetes),
+            _kube_proxy(instance, kubernetes),
+            _kube_router(instance, kube_router),
+        ),
+    )
 
 
 def _etcd(instance: Instance) -> Daemon:
@@ -58,9 +73,9 @@ def _containerd(instance: Instance, pause_image: str) -> Daemon:
     return Daemon("containerd", ("containerd", f"--config={config}"))
 
 
-def _published_ports(instance: Instance) -> list[Daemon]:
+def _published_ports(instance: Instance) -> tuple[Daemon, ...]:
     """One forwarder for each port of the host's loopback, outside of the node's namespace and over its wire."""
-    return [
+    return tuple(
         Daemon(
             f"port-{port}",
             (
@@ -71,7 +86,7 @@ def _published_ports(instance: Instance) -> list[Daemon]:
             on_host=True,
         )
         for port in instance.published_ports
-    ]
+    )
 
 
 def _apiserver(instance: Instance, binary: Path) -> Daemon:

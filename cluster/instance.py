@@ -32,6 +32,10 @@ class Instance:
         """Name of the node and of the cgroup."""
         return f"hotstack-{self.name}"
 
+    def daemon_cgroup(self, daemon: str) -> str:
+        """Path of the cgroup that holds one daemon and what it starts itself."""
+        return f"{self.full_name}/daemons/{daemon}"
+
     @property
     def host_link(self) -> str:
         """Name of the host's end of the veth pair (the kernel allows 15 characters)."""

@@ -7,6 +7,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -60,7 +61,7 @@ def _leaves(instance: Instance) -> tuple[_Leaf, ...]:
     )
 
 
-KUBECONFIGS = ("kubelet", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kube-router")
+_KUBECONFIGS = ("admin", "kubelet", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kube-router")
 
 
 def ensure(instance: Instance) -> None:
@@ -76,7 +77,7 @@ def ensure(instance: Instance) -> None:
     if not (folder / "service-account.pub").exists():
         key = _make_key(folder / "service-account.key")
         _write(folder / "service-account.pub", _public_pem(key))
-    for user in KUBECONFIGS:
+    for user in _KUBECONFIGS:
         _write_kubeconfig(instance, folder / f"{user}.kubeconfig", user, instance.api_url)
     published = API_PORT in instance.published_ports
     _write_kubeconfig(
@@ -90,13 +91,14 @@ def _make_authority(folder: Path, name: str) -> None:
     usage = _key_usage(signs_certificates=True)
     builder = _builder(subject, subject, key).add_extension(usage, critical=True)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     _write(folder / f"{name}.crt", builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
 
 def _issue(folder: Path, leaf: _Leaf) -> None:
     authority = x509.load_pem_x509_certificate((folder / f"{leaf.authority}.crt").read_bytes())
-    authority_key = serialization.load_pem_private_key((folder / f"{leaf.authority}.key").read_bytes(), password=None)
-    assert isinstance(authority_key, ec.EllipticCurvePrivateKey)  # _make_key made it
+    pem = (folder / f"{leaf.authority}.key").read_bytes()
+    authority_key = cast(ec.EllipticCurvePrivateKey, serialization.load_pem_private_key(pem, password=None))
     subject = [x509.NameAttribute(NameOID.COMMON_NAME, leaf.user)]
     if leaf.group:
         subject.append(x509.NameAttribute(NameOID.ORGANIZATION_NAME, leaf.group))
@@ -106,6 +108,8 @@ def _issue(folder: Path, leaf: _Leaf) -> None:
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     builder = builder.add_extension(_key_usage(signs_certificates=False), critical=True)
     builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
+    issued_by = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key())
+    builder = builder.add_extension(issued_by, critical=False)
     if leaf.hosts:
         builder = builder.add_extension(x509.SubjectAlternativeName(list(map(_host, leaf.hosts))), critical=False)
     certificate = builder.sign(authority_key, hashes.SHA256())
@@ -149,17 +153,13 @@ def _key_usage(signs_certificates: bool) -> x509.KeyUsage:
 
 def _make_key(path: Path) -> ec.EllipticCurvePrivateKey:
     key = ec.generate_private_key(ec.SECP256R1())
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     _write(path, pem)
     return key
 
 
 def _public_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    return key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
 def _write_kubeconfig(instance: Instance, path: Path, user: str, server: str) -> None:

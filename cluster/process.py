@@ -15,7 +15,7 @@ from cluster import cgroups
 from cluster.errors import ClusterError
 from cluster.instance import Instance
 
-_START_SECONDS = 10.0
+_PATIENCE_SECONDS = 10.0
 _LOG_TAIL_LINES = 15
 
 
@@ -26,14 +26,6 @@ class Daemon:
     name: str
     argv: tuple[str, ...]
     on_host: bool = False  # runs in the host's network, not in the node's
-
-    def cgroup(self, instance: Instance) -> str:
-        """Path of the cgroup that holds this daemon and what it starts itself."""
-        return f"{instance.full_name}/daemons/{self.name}"
-
-    def log(self, instance: Instance) -> Path:
-        """Its output, both streams."""
-        return instance.logs / f"{self.name}.log"
 
 
 NAMESPACES = Daemon("namespaces", ("sleep", "infinity"), on_host=True)
@@ -50,7 +42,10 @@ def command_line(pid: int) -> tuple[str, ...]:
 
 def pid_of(instance: Instance, daemon: Daemon) -> int | None:
     """Return the pid of a running daemon, or None."""
-    return min((pid for pid in cgroups.pids(daemon.cgroup(instance)) if command_line(pid) == daemon.argv), default=None)
+    return min(
+        (pid for pid in cgroups.pids(instance.daemon_cgroup(daemon.name)) if command_line(pid) == daemon.argv),
+        default=None,
+    )
 
 
 def inside(instance: Instance, argv: tuple[str, ...]) -> tuple[str, ...]:
@@ -94,17 +89,29 @@ def start_namespaces(instance: Instance) -> bool:
 
 
 def stop(instance: Instance, daemon: Daemon) -> None:
-    """End a daemon of this name, whatever its arguments; what it has started (pods, under containerd) lives on."""
-    for pid in cgroups.pids(daemon.cgroup(instance)):
-        if command_line(pid)[:1] == daemon.argv[:1]:
+    """End a daemon of this name, whatever its arguments; what it has started (pods, under containerd) lives on.
+
+    Raises:
+        ClusterError: it is still there after ten seconds.
+    """
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        same_program = [
+            pid for pid in cgroups.pids(instance.daemon_cgroup(daemon.name)) if command_line(pid)[:1] == daemon.argv[:1]
+        ]
+        if not same_program:
+            return
+        for pid in same_program:
             cgroups.end(pid)
+        time.sleep(0.01)
+    raise ClusterError(f"{daemon.name} of {instance.full_name} does not end")
 
 
 def _spawn(instance: Instance, daemon: Daemon, command: tuple[str, ...]) -> None:
-    cgroup = daemon.cgroup(instance)
+    cgroup = instance.daemon_cgroup(daemon.name)
     cgroups.create(cgroup)
     instance.logs.mkdir(parents=True, exist_ok=True)
-    with daemon.log(instance).open("ab") as log:
+    with _log_file(instance, daemon.name).open("ab") as log:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -115,18 +122,22 @@ def _spawn(instance: Instance, daemon: Daemon, command: tuple[str, ...]) -> None
             start_new_session=True,
             preexec_fn=lambda: cgroups.join(cgroup),
         )
-    deadline = time.monotonic() + _START_SECONDS
+    deadline = time.monotonic() + _PATIENCE_SECONDS
     while time.monotonic() < deadline:
         if pid_of(instance, daemon) is not None:
             return
         if process.poll() is not None:
             break
         time.sleep(0.01)
-    raise ClusterError(f"{daemon.name} did not start; its log ends with:\n{log_tail(instance, daemon)}")
+    raise ClusterError(f"{daemon.name} did not start; its log ends with:\n{log_tail(instance, daemon.name)}")
 
 
-def log_tail(instance: Instance, daemon: Daemon) -> str:
+def log_tail(instance: Instance, daemon: str) -> str:
     """Return the last lines of a daemon's log."""
-    log = daemon.log(instance)
+    log = _log_file(instance, daemon)
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
     return "\n".join(lines[-_LOG_TAIL_LINES:])
+
+
+def _log_file(instance: Instance, daemon: str) -> Path:
+    return instance.logs / f"{daemon}.log"

@@ -1,0 +1,38 @@
+"""The instance's API server, seen from the host by its administrator."""
+
+import ssl
+import subprocess
+from pathlib import Path
+
+import httpx
+
+from cluster.errors import ClusterError
+from cluster.instance import Instance
+
+_TIMEOUT_SECONDS = 5.0
+
+
+def client(instance: Instance) -> httpx.Client:
+    """Return a client that knows the instance's CA and carries the administrator's certificate.
+
+    Its base is the API server; the kubelet can be asked with it too.
+    """
+    context = ssl.create_default_context(cafile=str(instance.pki / "ca.crt"))
+    context.load_cert_chain(instance.pki / "admin.crt", instance.pki / "admin.key")
+    return httpx.Client(base_url=instance.api_url, verify=context, timeout=_TIMEOUT_SECONDS, trust_env=False)
+
+
+def apply(instance: Instance, kubernetes: Path, manifests: str) -> None:
+    """Apply YAML documents, server-side.
+
+    Args:
+        kubernetes: the binary that is kubectl too.
+
+    Raises:
+        ClusterError: kubectl failed; ends with its own words.
+    """
+    command = [str(kubernetes), "kubectl", f"--kubeconfig={instance.pki}/admin.kubeconfig", "apply"]
+    command += ["--server-side", "--force-conflicts", "--filename=-"]
+    done = subprocess.run(command, input=manifests, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise ClusterError(f"the add-ons of {instance.full_name} could not be applied:\n{done.stderr.strip()}")
