@@ -22,7 +22,7 @@ def info_routes(settings: Settings) -> APIRouter:
     router = APIRouter(tags=["info"])
 
     @router.get("/")
-    def info() -> ServiceInfo:
+    async def info() -> ServiceInfo:
         """Tell which pod of which version answers, and whether it has its secret (never what that is)."""
         return ServiceInfo(
             name=settings.app_name,
