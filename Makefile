@@ -54,7 +54,7 @@ test-unit: $(READY)  ## components and settings: no network, no root, no cluster
 	@$(PYTHON) -m pytest tests/unit tests/golden
 
 test-app: $(READY)  ## the FastAPI service against a real Redis
-	@$(PYTHON) -m cluster packages redis-server
+	@$(PYTHON) -m cluster packages
 	@$(PYTHON) -m pytest -c app/pyproject.toml app/tests
 
 test-engine: $(READY)  ## the real Pulumi CLI, without a cluster

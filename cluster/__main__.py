@@ -1,10 +1,12 @@
-"""Command line of the embedded cluster: `python -m cluster up|down|status|kubeconfig [--instance dev|test]`."""
+"""Command line: `python -m cluster up|preview|down|status|env|clean|packages`; the Makefile is its user."""
 
 import argparse
+import shutil
 import sys
+from collections.abc import Sequence
 
 from cluster import instance as instances
-from cluster import node
+from cluster import node, packages, paths, stack
 from cluster.errors import ClusterError
 from cluster.instance import Instance
 
@@ -19,23 +21,57 @@ def _status(instance: Instance) -> int:
     return 1 if status.problems else 0
 
 
-def main() -> int:
+def _clean() -> None:
+    """Remove the test instance, if it is there, and everything that was built for any instance.
+
+    Raises:
+        ClusterError: the dev instance still runs on what would be removed.
+    """
+    if instances.get("dev").folder.exists():
+        raise ClusterError("the dev stack still exists: `make down` first")
+    if instances.get("test").folder.exists():
+        node.down(instances.get("test"))
+    shutil.rmtree(paths.cache(), ignore_errors=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m cluster", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in {
+        "up": "make a stack live, with all it needs",
+        "preview": "show what `up` would change",
+        "down": "destroy a stack, and stop its cluster if that is the embedded one",
+        "env": "`export` lines that let kubectl and pulumi work on a stack by hand",
+    }.items():
+        command = commands.add_parser(name, help=text)
+        command.add_argument("--stack", default="dev")
+        command.add_argument("--instance", choices=instances.NAMES, default="dev", help="the embedded cluster to use")
+    status = commands.add_parser("status", help="what runs of an embedded cluster; fails if it is not healthy")
+    status.add_argument("--instance", choices=instances.NAMES, default="dev")
+    commands.add_parser("clean", help="remove everything that was built; refused while the dev stack exists")
+    commands.add_parser("packages", help="install the Debian packages of the tests that are missing")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m cluster", description="The embedded one-node Kubernetes.")
-    parser.add_argument("command", choices=("up", "down", "status", "kubeconfig"))
-    parser.add_argument("--instance", choices=instances.NAMES, default="dev")
-    arguments = parser.parse_args()
-    instance = instances.get(arguments.instance)
+    chosen = _parser().parse_args(arguments)
     try:
-        match arguments.command:
+        match chosen.command:
             case "up":
-                print(node.up(instance))
+                stack.up(chosen.stack, instances.get(chosen.instance))
+            case "preview":
+                stack.preview(chosen.stack, instances.get(chosen.instance))
             case "down":
-                node.down(instance)
-            case "kubeconfig":
-                print(instance.kubeconfig)
+                stack.down(chosen.stack, instances.get(chosen.instance))
+            case "env":
+                print(stack.export_lines(chosen.stack, instances.get(chosen.instance)))
             case "status":
-                return _status(instance)
+                return _status(instances.get(chosen.instance))
+            case "clean":
+                _clean()
+            case "packages":
+                packages.install_missing(packages.FOR_TESTS)
     except ClusterError as error:
         print(error, file=sys.stderr)
         return 1

@@ -16,16 +16,12 @@ def problems(instance: Instance) -> list[str]:
     """Return one sentence for each thing that is not well; none for a healthy cluster."""
     try:
         with api.client(instance) as client:
-            return [
-                *_server_problems(client, "/readyz", "the API server"),
-                *_server_problems(client, f"https://{instance.node_address}:10250/healthz", "the kubelet"),
+            return _server_problems(client, instance) or [
                 *_node_problems(_items(client, "/api/v1/nodes"), instance),
                 *_deployment_problems(_items(client, "/apis/apps/v1/deployments")),
                 *_pod_problems(_items(client, "/api/v1/pods"), containerd.running_containers(instance)),
             ]
-    except (httpx.HTTPError, OSError) as error:
-        return [f"the API server of {instance.full_name} does not answer: {error}"]
-    except ClusterError as error:
+    except (httpx.HTTPError, OSError, ClusterError) as error:
         return [str(error)]
 
 
@@ -45,11 +41,8 @@ def wait_for_api(instance: Instance, seconds: float) -> None:
 
 def api_answers(instance: Instance) -> bool:
     """Return whether the API server serves, its database included."""
-    try:
-        with api.client(instance) as client:
-            return client.get("/readyz").is_success
-    except (httpx.HTTPError, OSError):
-        return False
+    with api.client(instance) as client:
+        return _is_success(client, "/readyz")
 
 
 def wait_until_well(instance: Instance, seconds: float) -> None:
@@ -65,8 +58,16 @@ def wait_until_well(instance: Instance, seconds: float) -> None:
         time.sleep(0.25)
 
 
-def _server_problems(client: httpx.Client, url: str, who: str) -> list[str]:
-    return [] if client.get(url).is_success else [f"{who} says that it is not ready"]
+def _server_problems(client: httpx.Client, instance: Instance) -> list[str]:
+    health_of = {"API server": "/readyz", "kubelet": f"https://{instance.node_address}:10250/healthz"}
+    return [f"the {server} does not answer" for server, url in health_of.items() if not _is_success(client, url)]
+
+
+def _is_success(client: httpx.Client, url: str) -> bool:
+    try:
+        return client.get(url).is_success
+    except httpx.HTTPError:
+        return False
 
 
 def _items(client: httpx.Client, path: str) -> list[dict[str, Any]]:

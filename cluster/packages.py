@@ -3,10 +3,12 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.errors import ClusterError
+from cluster.stages import stage
 
 CNI_PLUGINS = Path("/usr/lib/cni")
 
@@ -35,24 +37,31 @@ PACKAGES = (
 )
 
 
-def missing() -> list[str]:
+FOR_TESTS = (Package("redis-server", "redis-server"),)
+
+
+def missing(packages: Sequence[Package] = PACKAGES) -> list[str]:
     """Return the names of the packages that have yet to be installed."""
-    return [package.name for package in PACKAGES if shutil.which(package.program) is None]
+    return [package.name for package in packages if shutil.which(package.program) is None]
 
 
-def install_missing() -> None:
+def install_missing(packages: Sequence[Package] = PACKAGES) -> None:
     """Install with apt what is not there yet.
 
     Raises:
         ClusterError: apt is not there or failed; the sentence names the packages.
     """
-    names = missing()
+    names = missing(packages)
     if not names:
         return
-    if shutil.which("apt-get") is None:
-        raise ClusterError(f"these packages are missing, and there is no apt-get to install them: {' '.join(names)}")
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    for arguments in (["update", "-qq"], ["install", "-qq", "-y", "--no-install-recommends", *names]):
-        done = subprocess.run(["apt-get", *arguments], env=environment, capture_output=True, text=True)
-        if done.returncode != 0:
-            raise ClusterError(f"apt-get could not install {' '.join(names)}:\n{done.stderr.strip()}")
+    if shutil.which("apt-get") is None or os.geteuid() != 0:
+        raise ClusterError(
+            f"these programs are missing: install them as root, on Debian by the packages {' '.join(names)}"
+        )
+    # The programs are wanted, not the services that some of the packages would start for the whole machine.
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "SYSTEMD_OFFLINE": "1"}
+    with stage(f"packages {' '.join(names)}"):
+        for arguments in (["update", "-qq"], ["install", "-qq", "-y", "--no-install-recommends", *names]):
+            done = subprocess.run(["apt-get", *arguments], env=environment, capture_output=True, text=True)
+            if done.returncode != 0:
+                raise ClusterError(f"apt-get could not install {' '.join(names)}:\n{done.stderr.strip()}")

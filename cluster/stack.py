@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster import foreign, images, node
+from cluster import foreign, images, node, paths
 from cluster.errors import ClusterError
 from cluster.instance import Instance
 from cluster.stages import stage
@@ -113,9 +113,8 @@ def environment_of(want: Wanted, instance: Instance) -> dict[str, str]:
         ClusterError: a tool had to be built, and could not be.
     """
     environment = pulumi_env()
-    kubectl = ensure("kubectl")["kubectl"].parent
-    environment["PATH"] = os.pathsep.join([str(kubectl), environment["PATH"]])
     if want.embedded:
+        environment["PATH"] = os.pathsep.join([str(kubectl().parent), environment["PATH"]])
         backend(instance).mkdir(parents=True, exist_ok=True, mode=0o700)
         environment |= {
             "KUBECONFIG": str(instance.kubeconfig),
@@ -144,6 +143,22 @@ def export_lines(stack: str, instance: Instance) -> str:
 def backend(instance: Instance) -> Path:
     """Pulumi's state of the stacks on the embedded cluster: it lives and dies with the cluster that it describes."""
     return instance.folder / "pulumi"
+
+
+def kubectl() -> Path:
+    """Return a `kubectl` of the embedded cluster's own version; it is that cluster's binary under another name.
+
+    Raises:
+        ClusterError: it had to be built, and could not be.
+    """
+    link = paths.cache() / "bin" / "kubectl"
+    binary = ensure("kubernetes")["kubernetes"]
+    if not link.is_symlink() or link.readlink() != binary:
+        link.parent.mkdir(parents=True, exist_ok=True)
+        fresh = link.with_name(f"kubectl.{os.getpid()}")
+        fresh.symlink_to(binary)
+        fresh.replace(link)
+    return link
 
 
 def pulumi(environment: dict[str, str], *arguments: str) -> None:
@@ -183,7 +198,9 @@ def _recover(want: Wanted, environment: dict[str, str]) -> None:
         return
     for lock in locks:
         if Path(f"/proc/{json.loads(lock.read_text())['pid']}").exists():
-            raise ClusterError(f"another Pulumi (process {json.loads(lock.read_text())['pid']}) is updating {want.stack}")
+            raise ClusterError(
+                f"another Pulumi (process {json.loads(lock.read_text())['pid']}) is updating {want.stack}"
+            )
     print("a Pulumi that was killed left its lock: taking it away, and asking the cluster what it had made", flush=True)
     _answer(environment, "cancel", "--yes", "--stack", want.stack)
     _answer(environment, "refresh", "--yes", "--skip-preview", "--clear-pending-creates", "--stack", want.stack)
