@@ -101,16 +101,20 @@ def _build(dockerfile: Path, context: Path, ref: str) -> None:
             str(context),
         )
     finally:
+        # Also what a build that was killed has left.
         _buildah("rm", "--all")
+        _buildah("rmi", "--prune")
 
 
 def _save(ref: str, archive: Path) -> None:
     """Write the archive whole or not at all, and leave nothing of the image in buildah's storage."""
     with tempfile.TemporaryDirectory(dir=archive.parent, prefix="part-") as folder:
         part = Path(folder, archive.name)
-        _buildah("push", ref, f"oci-archive:{part}:{ref}")
+        try:
+            _buildah("push", ref, f"oci-archive:{part}:{ref}")
+        finally:
+            _buildah("rmi", ref)
         part.rename(archive)
-    _buildah("rmi", ref)
 
 
 def _ensure_base() -> None:

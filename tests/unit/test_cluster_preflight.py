@@ -1,0 +1,91 @@
+"""What is said of a machine that cannot run the embedded cluster."""
+
+import dataclasses
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster import cgroups, instance, preflight
+from cluster.errors import ClusterError
+from cluster.preflight import GIB, Machine
+
+FITTING = Machine(
+    system="Linux",
+    is_root=True,
+    python=(3, 11),
+    available_memory=preflight.MEMORY_NEEDED,
+    free_disk={Path("/somewhere"): preflight.DISK_NEEDED},
+    taken_ports=frozenset(),
+)
+
+
+def test_nothing_is_said_of_a_machine_that_just_fits() -> None:
+    assert preflight.problems(FITTING) == []
+
+
+@pytest.mark.parametrize(
+    ("lack", "sentence"),
+    [
+        ({"is_root": False}, "the embedded cluster needs root: run this as root"),
+        ({"python": (3, 10)}, "Python 3.11 or newer is needed, and this is 3.10"),
+        ({"taken_ports": frozenset({6443})}, "port 6443 of 127.0.0.1 is taken by another program: stop that program"),
+        ({"taken_ports": frozenset({30001})}, "port 30001 of 127.0.0.1 is taken by another program: stop that"),
+        ({"available_memory": 3 * GIB}, "needs 4.0 GiB of free memory, and there are 3.0 GiB: stop something"),
+        ({"free_disk": {Path("/small"): 9 * GIB}}, "needs 10.0 GiB of disk in /small, and there are 9.0 GiB: free"),
+    ],
+)
+def test_each_lack_is_one_sentence_that_says_what_to_do(lack: dict[str, Any], sentence: str) -> None:
+    found = preflight.problems(dataclasses.replace(FITTING, **lack))
+    assert len(found) == 1
+    assert sentence in found[0]
+    assert "\n" not in found[0]
+
+
+def test_every_lack_is_named_at_once() -> None:
+    machine = dataclasses.replace(FITTING, is_root=False, available_memory=0, taken_ports=frozenset({6443, 30001}))
+    assert len(preflight.problems(machine)) == 4
+
+
+def test_a_system_other_than_linux_is_told_of_other_clusters_and_of_nothing_else() -> None:
+    machine = dataclasses.replace(FITTING, system="Darwin", is_root=False, available_memory=0)
+    assert preflight.problems(machine) == [
+        "the embedded cluster needs Linux, and this is Darwin: "
+        "name the kube context of another cluster in the stack file"
+    ]
+
+
+@pytest.fixture
+def someone_elses_port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A port of the loopback that a program listens on, published by the instance `dev` in this test."""
+    monkeypatch.setattr(cgroups, "pids", lambda _: set())
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_a_port_that_someone_else_listens_on_is_taken(someone_elses_port: int) -> None:
+    publishing = dataclasses.replace(instance.get("dev"), published_ports=(someone_elses_port,))
+    assert preflight.look(publishing).taken_ports == {someone_elses_port}
+    with pytest.raises(ClusterError, match=f"port {someone_elses_port} of 127.0.0.1 is taken"):
+        preflight.require(publishing)
+
+
+def test_a_port_that_the_instance_publishes_itself_is_not_taken(
+    someone_elses_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publishing = dataclasses.replace(instance.get("dev"), published_ports=(someone_elses_port,))
+    own = publishing.daemon_cgroup(f"port-{someone_elses_port}")
+    monkeypatch.setattr(cgroups, "pids", lambda cgroup: {1} if cgroup == own else set())
+    assert preflight.look(publishing).taken_ports == frozenset()
+
+
+def test_memory_that_a_running_instance_holds_does_not_keep_it_from_being_repaired(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(preflight, "_available_memory", lambda: GIB)
+    monkeypatch.setattr(cgroups, "pids", lambda _: {1})
+    assert preflight.look(instance.get("test")).available_memory == preflight.MEMORY_NEEDED
+    monkeypatch.setattr(cgroups, "pids", lambda _: set())
+    assert preflight.look(instance.get("test")).available_memory == GIB
