@@ -4,7 +4,7 @@ STACK ?= dev
 INSTANCE ?= dev
 PYTHON := .venv/bin/python
 READY := .venv/.installed
-export STACK
+export REGISTRY
 
 # What runs outside of Pulumi but needs its CLI, kubectl or the kubeconfig gets them from here.
 define with_env
@@ -18,7 +18,7 @@ help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
 
 $(READY): requirements-dev.txt
-	@echo "python: packages of requirements-dev.txt into .venv"
+	@echo "python: packages of requirements-dev.txt into .venv" >&2
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Python $$(python3 -V 2>&1 | cut -d' ' -f2) is too old: install Python 3.11 or newer as python3" >&2; exit 1; }
 	@python3 -m venv --clear .venv \
@@ -40,7 +40,7 @@ clean: down  ## down, and remove the caches too: builds, images, .venv
 	@rm -rf .venv
 
 env: $(READY)  ## `export` lines: eval "$$(make -s env)" and kubectl and pulumi work by hand
-	@$(PYTHON) -m cluster env --stack $(STACK)
+	@$(PYTHON) -m cluster env --stack $(STACK) --instance $(INSTANCE)
 
 status: $(READY)  ## what runs of the embedded cluster
 	@$(PYTHON) -m cluster status

@@ -1,6 +1,7 @@
 """Command line: `python -m cluster up|preview|down|status|env|clean|packages`; the Makefile is its user."""
 
 import argparse
+import contextlib
 import shutil
 import sys
 from collections.abc import Sequence
@@ -65,7 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             case "down":
                 stack.down(chosen.stack, instances.get(chosen.instance))
             case "env":
-                print(stack.export_lines(chosen.stack, instances.get(chosen.instance)))
+                # A shell evaluates what comes out, so what is said on the way must not be in it.
+                with contextlib.redirect_stdout(sys.stderr):
+                    lines = stack.export_lines(chosen.stack, instances.get(chosen.instance))
+                print(lines)
             case "status":
                 return _status(instances.get(chosen.instance))
             case "clean":

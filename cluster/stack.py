@@ -62,6 +62,7 @@ def up(stack: str, instance: Instance) -> None:
         ClusterError: with a sentence that says what to do; before anything is changed where that can be known.
     """
     want = wanted(stack)
+    _check_registry(want, os.environ.get("REGISTRY"))
     if want.embedded:
         node.up(instance)
         images.load(instance, want.images)
@@ -75,6 +76,15 @@ def up(stack: str, instance: Instance) -> None:
         print(f"  {name:20} {value}")
     if want.embedded:
         print_addresses(instance)
+
+
+def _check_registry(want: Wanted, registry: str | None) -> None:
+    """Refuse a registry that pods would not pull from: it is part of the references that the stack file decides."""
+    if registry and registry != want.registry:
+        raise ClusterError(
+            f"REGISTRY is {registry!r}, and Pulumi.{want.stack}.yaml says {want.registry!r}: "
+            f"set imageRegistry of hotstack:kubernetes there to {registry!r}"
+        )
 
 
 def preview(stack: str, instance: Instance) -> None:
