@@ -61,7 +61,7 @@ def client(start_service: StartService) -> TestClient:
 
 @pytest.fixture(scope="session")
 def running_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
-    """Yield a service in a process of its own, with a Redis server of its own, shared by the tests that leave both as they are."""
+    """Yield a service in a process of its own, on a Redis of its own, shared by tests that leave both as they are."""
     folder = tmp_path_factory.mktemp("service")
     server = RedisServer(folder)
     server.start()

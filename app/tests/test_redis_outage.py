@@ -157,3 +157,16 @@ def test_an_outage_is_logged_once_and_so_is_its_end(
         "Redis is down",
         "Redis is up again",
     ]
+
+
+def test_an_error_of_redis_that_quotes_the_value_is_not_logged(
+    client: TestClient, redis_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    redis_server.stop()
+    redis_server.start("--rename-command", "SET", "")  # "unknown command 'SET', with args beginning with: ..."
+    answer = client.put("/cache/k", content=b"nobody-elses-business")
+    assert answer.status_code == 503
+    records = [str(vars(record)) for record in caplog.records]
+    assert any("ResponseError" in record for record in records)
+    assert not any("nobody-elses-business" in record for record in records)
