@@ -1,0 +1,69 @@
+"""A copy of the program with a stack file of its own, so that a test can up shapes that no stack of ours has.
+
+It lives beside the dev stack of the same cluster: in a namespace of its own, with Pulumi's state of its own.
+"""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import settings
+from checks.stack import Stack
+
+STACK = "shapes"
+NODE_PORT = 30002
+_UP_SECONDS = 600
+
+
+class Project:
+    """The copy in `folder`, with Pulumi's state in `backend`."""
+
+    def __init__(self, folder: Path, backend: Path) -> None:
+        self._folder = folder
+        self._stack_file = folder / f"Pulumi.{STACK}.yaml"
+        self._backend = backend
+        backend.mkdir(mode=0o700, exist_ok=True)
+        for name in ("Pulumi.yaml", "__main__.py", "settings.py"):
+            shutil.copy(settings.ROOT / name, folder / name)
+        for name in ("components", "images", "app"):
+            shutil.copytree(settings.ROOT / name, folder / name)
+        (folder / ".venv").symlink_to(settings.ROOT / ".venv")
+        self._pulumi("stack", "select", "--create", STACK)
+
+    def up(self, redis: dict[str, Any]) -> Stack:
+        """`pulumi up` of the dev stack's settings with these of Redis instead; what the checks need of the result."""
+        dev = yaml.safe_load((settings.ROOT / "Pulumi.dev.yaml").read_text())["config"]
+        dev["hotstack:kubernetes"] = {"context": "hotstack", "namespace": STACK}  # Pod Security `restricted`
+        dev["hotstack:redis"] = {**dev["hotstack:redis"], **redis}
+        if redis.get("topology") == "standalone":
+            del dev["hotstack:redis"]["replicas"]
+        del dev["hotstack:fastapi"]["ingress"]
+        dev["hotstack:fastapi"] |= {"nodePort": NODE_PORT, "drainSeconds": 2}
+        # What Pulumi itself wrote into the file stays: the salt of its secrets.
+        own = yaml.safe_load(self._stack_file.read_text()) if self._stack_file.exists() else {}
+        self._stack_file.write_text(yaml.safe_dump({**own, "config": dev}))
+        self._pulumi("up", "--yes", "--skip-preview", "--stack", STACK)
+        return Stack.of(settings.parse(STACK, dev))
+
+    def preview(self) -> None:
+        """`pulumi preview`, which fails the test when it shows any change."""
+        self._pulumi("preview", "--diff", "--expect-no-changes", "--stack", STACK)
+
+    def destroy(self) -> None:
+        """`pulumi destroy`."""
+        self._pulumi("destroy", "--yes", "--skip-preview", "--stack", STACK)
+
+    def _pulumi(self, *arguments: str) -> None:
+        done = subprocess.run(
+            ["pulumi", "--non-interactive", *arguments],
+            cwd=self._folder,
+            env=os.environ | {"PULUMI_BACKEND_URL": f"file://{self._backend}"},
+            capture_output=True,
+            text=True,
+            timeout=_UP_SECONDS,
+        )
+        assert done.returncode == 0, f"pulumi {' '.join(arguments)}:\n{done.stdout}\n{done.stderr}"

@@ -1,0 +1,143 @@
+"""Every topology and auth mode on real pods, and the ways from one to another."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from checks import redis
+from checks.__main__ import CHECKS, result_line
+from checks.cluster import node_address
+from checks.kube import Kube
+from checks.outcome import NotApplicableError
+from checks.stack import Stack
+from cluster.instance import Instance
+from tests.cluster.load import load
+from tests.cluster.project import NODE_PORT, STACK, Project
+
+OWN_SECRET = {
+    "apiVersion": "v1",
+    "kind": "Secret",
+    "metadata": {"name": "own-password", "namespace": STACK},
+    "stringData": {"secret-of-redis": "a-password-from-elsewhere"},
+}
+NONE = {"mode": "none"}
+GENERATED = {"mode": "generated"}
+EXISTING = {"mode": "existing", "secretName": "own-password", "secretKey": "secret-of-redis"}
+STANDALONE = {"topology": "standalone"}
+REPLICATION = {"topology": "replication", "replicas": 1}
+REDIS_CHECKS = [(name, check) for name, check in CHECKS if name.startswith("redis-") or name == "network-policy"]
+
+
+@pytest.fixture(scope="module")
+def project(
+    dev_stack: Stack,  # noqa: ARG001 - its images and its environment
+    embedded_cluster: Instance,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Project]:
+    """The program with a stack file that tests may write."""
+    project = Project(tmp_path_factory.mktemp("project"), embedded_cluster.folder / f"pulumi-{STACK}")
+    stack = project.up({**STANDALONE, "auth": NONE})
+    # What a user of auth mode `existing` brings along.
+    stack.kube.run("apply", "--filename=-", stdin=json.dumps(OWN_SECRET))
+    yield project
+    project.destroy()
+
+
+@pytest.mark.parametrize("auth", [NONE, GENERATED, EXISTING], ids=lambda auth: auth["mode"])
+@pytest.mark.parametrize("topology", [STANDALONE, REPLICATION], ids=lambda topology: topology["topology"])
+def test_a_shape_passes_the_checks_of_redis_and_its_next_preview_shows_no_change(
+    topology: dict[str, Any], auth: dict[str, str], project: Project
+) -> None:
+    stack = project.up({**topology, "auth": auth})
+    project.preview()
+    lines = [result_line(name, check, stack) for name, check in REDIS_CHECKS]
+    print("\n".join(lines))
+    assert [line for line in lines if line.startswith("FAIL")] == []
+    skipped = [line.split()[1] for line in lines if line.startswith("skip")]
+    assert skipped == (["redis-replicas"] if topology is STANDALONE else [])
+
+
+def test_going_from_standalone_to_replication_leaves_the_primary_running(project: Project) -> None:
+    before = uid(project.up({**STANDALONE, "auth": NONE}), "redis-0")
+    stack = project.up({**REPLICATION, "auth": NONE})
+    assert uid(stack, "redis-0") == before
+    assert redis.replicas(stack).startswith("1 of 1 replicas follow redis-0")
+    back = project.up({**STANDALONE, "auth": NONE})
+    assert uid(back, "redis-0") == before
+    with pytest.raises(NotApplicableError):
+        redis.replicas(back)
+
+
+def test_a_password_rotation_refuses_no_client_that_still_has_the_previous_password(project: Project) -> None:
+    stack = project.up({"topology": "replication", "replicas": 2, "auth": GENERATED})
+    kube = stack.kube
+    old = password_secret(kube)
+    with_old_password = kube.secret(*old)
+    kube.run("apply", "--filename=-", stdin=json.dumps(client_pod(kube, *old)))
+    kube.run("wait", "--for=condition=Ready", "pod/password-client", "--timeout=60s", timeout=70)
+    started = time.monotonic()
+    with load(node_address(stack), NODE_PORT, "/cache/test-rotation") as outcomes:
+        project.up({"topology": "replication", "replicas": 2, "auth": {**GENERATED, "rotation": 2}})
+        seconds = time.monotonic() - started
+        time.sleep(3)  # some more requests, now that nothing rolls any more
+    counts = json.loads(kube.run("logs", "password-client").splitlines()[-1])
+    app_log = kube.run("logs", "--selector=app=fastapi", "--tail=-1")
+    kube.run("delete", "pod", "password-client", "--now")
+    print(f"rotation in {seconds:.0f} s: client with the previous password {counts}, app {dict(outcomes)}")
+
+    assert kube.secret(*password_secret(kube)) != with_old_password
+    assert counts["write ok"] > 0
+    assert counts["read ok"] > 0
+    assert [name for name in counts if name.endswith("refused")] == []
+    # No such key, or Redis away for the moment of the primary's restart; nothing else may become of a request.
+    assert set(outcomes) <= {"404", "503"}
+    assert "AuthenticationError" not in app_log
+
+
+def uid(stack: Stack, pod: str) -> str:
+    return stack.kube.get("pod", pod)["metadata"]["uid"]
+
+
+def password_secret(kube: Kube) -> tuple[str, str]:
+    """Name and key of the Secret that redis-0 has its password from."""
+    volumes = kube.get("pod", "redis-0")["spec"]["volumes"]
+    secret = next(volume["secret"] for volume in volumes if volume["name"] == "auth")
+    return secret["secretName"], "password"
+
+
+def client_pod(kube: Kube, secret: str, key: str) -> dict[str, Any]:
+    """A pod that runs password_client.py on the app's image."""
+    image = kube.get("deployment", "fastapi-deployment")["spec"]["template"]["spec"]["containers"][0]["image"]
+    program = Path(__file__).with_name("password_client.py").read_text()
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "password-client", "labels": {"redis-client": "true"}},
+        "spec": {
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": 10001,
+                "fsGroup": 10001,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [
+                {
+                    "name": "client",
+                    "image": image,
+                    "command": ["python", "-c", program],
+                    "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+                    "volumeMounts": [{"name": "password", "mountPath": "/run/secrets/redis"}],
+                }
+            ],
+            "volumes": [
+                {
+                    "name": "password",
+                    "secret": {"secretName": secret, "items": [{"key": key, "path": "password"}]},
+                }
+            ],
+        },
+    }
