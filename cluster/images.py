@@ -5,6 +5,7 @@ the cache, shared by all instances and checkouts of the machine.
 """
 
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable
@@ -18,6 +19,7 @@ from cluster.locks import held
 from cluster.stages import stage
 
 BASE = "docker.io/library/debian:trixie-slim"
+_UNFINISHED = ".unfinished-"
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ def build(image: Image) -> Path:
         return image.archive
     _folder().mkdir(parents=True, exist_ok=True)
     with held(_folder() / "build.lock"):
+        for unfinished in _folder().glob(f"{_UNFINISHED}*"):  # of a build that was killed
+            shutil.rmtree(unfinished)
         if not image.archive.exists():
             _ensure_base()
             with stage(f"image {image.reference} built"):
@@ -108,7 +112,7 @@ def _build(dockerfile: Path, context: Path, ref: str) -> None:
 
 def _save(ref: str, archive: Path) -> None:
     """Write the archive whole or not at all, and leave nothing of the image in buildah's storage."""
-    with tempfile.TemporaryDirectory(dir=archive.parent, prefix="part-") as folder:
+    with tempfile.TemporaryDirectory(dir=archive.parent, prefix=_UNFINISHED) as folder:
         part = Path(folder, archive.name)
         try:
             _buildah("push", ref, f"oci-archive:{part}:{ref}")
@@ -121,7 +125,7 @@ def _ensure_base() -> None:
     """Make `debian:trixie-slim` from Debian's packages under its own name, so that Dockerfiles need not know."""
     if _buildah("images", "--quiet", "--filter", f"reference={BASE}").strip():
         return
-    with stage(f"image {BASE} made"), tempfile.TemporaryDirectory(dir=_folder(), prefix="part-") as folder:
+    with stage(f"image {BASE} made"), tempfile.TemporaryDirectory(dir=_folder(), prefix=_UNFINISHED) as folder:
         context = Path(folder)
         _run("mmdebstrap", "--variant=minbase", "trixie", str(context / "base.tar"))
         dockerfile = context / "Dockerfile"

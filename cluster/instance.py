@@ -1,4 +1,4 @@
-"""The two embedded clusters that can stand side by side, and what each of them owns on the machine.
+"""The embedded clusters that can stand side by side, and what each of them owns on the machine.
 
 Everything is derived from the name, so that two instances can never share anything and a checkout that finds an
 instance of another checkout finds all of it.
@@ -100,6 +100,8 @@ class Instance:
 _INSTANCES = {
     "dev": Instance("dev", "10.231.0.1", "10.231.0.2", published_ports=(API_PORT, 30001)),
     "test": Instance("test", "10.231.0.5", "10.231.0.6", published_ports=()),
+    # For the tests that kill and remove a cluster, so that those of `test` find theirs as they left it.
+    "drill": Instance("drill", "10.231.0.9", "10.231.0.10", published_ports=()),
 }
 NAMES = tuple(_INSTANCES)
 

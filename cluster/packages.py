@@ -60,8 +60,9 @@ def install_missing(packages: Sequence[Package] = PACKAGES) -> None:
         )
     # The programs are wanted, not the services that some of the packages would start for the whole machine.
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "SYSTEMD_OFFLINE": "1"}
+    apt_get = ["apt-get", "--quiet=2", "--option=DPkg::Lock::Timeout=300"]  # another apt-get may be at work
     with stage(f"packages {' '.join(names)}"):
-        for arguments in (["update", "-qq"], ["install", "-qq", "-y", "--no-install-recommends", *names]):
-            done = subprocess.run(["apt-get", *arguments], env=environment, capture_output=True, text=True)
+        for arguments in (["update"], ["install", "--yes", "--no-install-recommends", *names]):
+            done = subprocess.run([*apt_get, *arguments], env=environment, capture_output=True, text=True)
             if done.returncode != 0:
                 raise ClusterError(f"apt-get could not install {' '.join(names)}:\n{done.stderr.strip()}")

@@ -8,28 +8,21 @@ import pytest
 from cluster import instance as instances
 from cluster import node, preflight
 from cluster.instance import Instance
-from tests.cluster.kubectl import Kubectl
 
 
-@pytest.fixture(scope="session")
-def machine_can_run_clusters() -> None:
-    """Skip what this machine can never run; one that lacks memory, disk or a port fails instead."""
+@pytest.fixture(scope="session", autouse=True)
+def _machine() -> None:
+    """Skip where no embedded cluster can ever run; a machine that lacks memory, disk or a port fails instead."""
     machine = preflight.look(instances.get("test"))
     if machine.system != "Linux" or not machine.is_root:
         pytest.skip("; ".join(preflight.problems(machine)))
 
 
 @pytest.fixture(scope="session")
-def embedded_cluster(machine_can_run_clusters: None) -> Iterator[Instance]:  # noqa: ARG001  # pytest's way to order
+def embedded_cluster() -> Iterator[Instance]:
     """The instance `test`, healthy; gone after the last test, unless HOTSTACK_KEEP=1 wants to look at it."""
     instance = instances.get("test")
     node.up(instance)
     yield instance
     if os.environ.get("HOTSTACK_KEEP") != "1":
         node.down(instance)
-
-
-@pytest.fixture(scope="session")
-def kubectl(embedded_cluster: Instance) -> Kubectl:
-    """Kubectl on the instance `test`."""
-    return Kubectl(embedded_cluster)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import ipaddress
+import itertools
 from pathlib import Path
 
 import pytest
@@ -9,13 +10,14 @@ import pytest
 from cluster import instance, paths
 
 
-def test_dev_and_test_have_nothing_in_common() -> None:
-    dev, test = instance.get("dev"), instance.get("test")
+@pytest.mark.parametrize(("one", "other"), list(itertools.combinations(instance.NAMES, 2)))
+def test_two_instances_have_nothing_in_common(one: str, other: str) -> None:
+    first, second = instance.get(one), instance.get(other)
     for field in ("name", "host_address", "node_address"):
-        assert getattr(dev, field) != getattr(test, field)
+        assert getattr(first, field) != getattr(second, field)
     for derived in ("full_name", "host_link", "folder", "runtime", "lock", "kubeconfig", "api_url"):
-        assert getattr(dev, derived) != getattr(test, derived)
-    assert not set(dev.published_ports) & set(test.published_ports)
+        assert getattr(first, derived) != getattr(second, derived)
+    assert not set(first.published_ports) & set(second.published_ports)
 
 
 @pytest.mark.parametrize("name", instance.NAMES)
@@ -42,7 +44,7 @@ def test_the_addresses_of_pods_services_and_wires_do_not_overlap() -> None:
 
 
 def test_an_unknown_instance_is_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="no instance 'prod' of the embedded cluster: expected one of dev, test"):
+    with pytest.raises(ValueError, match="no instance 'prod' of the embedded cluster: expected one of dev, test, drill"):
         instance.get("prod")
 
 
