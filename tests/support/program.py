@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import functools
 import json
 import runpy
 from collections.abc import Callable, Generator, Mapping
@@ -37,17 +38,24 @@ class Outcome:
 def build(stack: str = "dev", overrides: Overrides | None = None) -> Graph:
     """The graph of the project's own `__main__.py` with its own stack file.
 
+    The same question is answered once per process: a graph is a value that nobody changes.
+
     Raises:
         Exception: whatever the program raised, or a `RefusedError` of the monitor.
     """
-    outcome = attempt(stack, overrides)
+    return _build(stack, json.dumps(overrides))
+
+
+@functools.cache
+def _build(stack: str, overrides: str) -> Graph:
+    outcome = attempt(stack, json.loads(overrides))
     if outcome.error is not None:
         raise outcome.error
     return outcome.graph
 
 
 def attempt(stack: str = "dev", overrides: Overrides | None = None) -> Outcome:
-    """As `build`, for runs that are expected to fail."""
+    """As `build`, for runs that are expected to fail; each is a new one."""
     return run(lambda: runpy.run_path(str(ROOT / "__main__.py"), run_name="__main__"), stack, config(stack, overrides))
 
 

@@ -1,0 +1,66 @@
+"""`python -m tests.golden.record` (`make golden`): record what every stack declares today."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.support.graph import Graph, Resource
+from tests.support.program import STACKS, build
+
+FOLDER = Path(__file__).parent
+_BUILT = re.compile(r"(hotstack/[a-z0-9-]+):[0-9a-f]{12}")
+
+
+def path(stack: str) -> Path:
+    """Where the golden of `stack` is."""
+    return FOLDER / f"{stack}.yaml"
+
+
+def golden(graph: Graph) -> str:
+    """The graph as YAML of stable order: secrets masked, and the tags of built images, which change with any file."""
+    content = {
+        "outputs": dict(graph.outputs),
+        "resources": {resource.urn.split("::", 2)[2]: _resource(resource) for resource in graph.resources},
+    }
+    text = yaml.dump(content, Dumper=_Dumper, sort_keys=True, width=120, allow_unicode=True)
+    return _BUILT.sub(r"\1:<built>", text)
+
+
+def _resource(resource: Resource) -> dict[str, Any]:
+    """What a review needs to see; the type and the chain of parents stand in the URN."""
+    waits_for = [dependency.split("::", 2)[2] for dependency in resource.dependencies]
+    said = {
+        "dependsOn": waits_for,
+        "protect": resource.protect,
+        "timeouts": dict(resource.timeouts),
+        "properties": resource.masked(),
+    }
+    return {key: value for key, value in said.items() if value}
+
+
+class _Dumper(yaml.SafeDumper):
+    """Texts of several lines as such, and no anchors: both for the sake of diffs."""
+
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - the name is PyYAML's
+        return True
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def main() -> None:
+    """Write all goldens."""
+    for stack in STACKS:
+        path(stack).write_text(golden(build(stack)))
+        print(f"recorded {path(stack).relative_to(Path.cwd())}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""Each stack declares what its golden says."""
+
+import difflib
+
+import pytest
+
+from tests.golden.record import golden, path
+from tests.support.program import STACKS, attempt, build
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_a_stack_declares_what_was_recorded_and_reviewed(stack: str) -> None:
+    recorded = path(stack).read_text().splitlines()
+    declared = golden(build(stack)).splitlines()
+    difference = list(difflib.unified_diff(recorded, declared, "recorded", "declared", lineterm=""))
+    if difference:
+        pytest.fail(
+            f"{stack} declares something else than {path(stack).name}; if that is meant, run `make golden` "
+            f"(python -m tests.golden.record) and commit it:\n" + "\n".join(difference),
+            pytrace=False,
+        )
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_a_golden_holds_no_secret_and_no_tag_of_a_built_image(stack: str) -> None:
+    graph = build(stack)
+    text = golden(graph)
+    values = [secret.props[str(section)][str(key)] for secret in graph.all("Secret") for section, key in secret.secrets]
+    assert values
+    assert text.count("[secret]") == len(values)
+    assert not any(value in text for value in values)
+    assert "hotstack/redis:" not in text.replace("hotstack/redis:<built>", "")
+
+
+def test_two_runs_of_a_stack_have_the_same_golden() -> None:
+    first, second = (golden(attempt("prod").graph) for _ in range(2))
+    assert first == second

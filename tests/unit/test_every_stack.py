@@ -1,0 +1,235 @@
+"""What holds for every object of every stack."""
+
+import copy
+import re
+from collections.abc import Iterator
+
+import jsonschema
+import pytest
+
+from policies.rules import EVERYWHERE, PUBLISHED, violations
+from tests.support import openapi
+from tests.support.cluster_rules import picked_by
+from tests.support.graph import Graph, Path
+from tests.support.program import STACKS, Overrides, build
+
+# Every shape that objects can take, beside the stacks' own.
+SHAPES: dict[str, Overrides] = {
+    "standalone without persistence": {
+        "redis": {"topology": "standalone", "replicas": None, "persistence": {"mode": "none"}}
+    },
+    "password after a rotation": {"redis": {"auth": {"mode": "generated", "rotation": 2}}},
+    "existing password": {"redis": {"auth": {"mode": "existing", "secretName": "mine"}}},
+    "snapshots on a storage class": {"redis": {"persistence": {"mode": "rdb", "storageClass": "fast"}}},
+    "no exposure": {"fastapi": {"nodePort": None, "ingress": None}},
+}
+NAMESPACED_NAMES = {
+    ("StatefulSet", "redis"),
+    ("StatefulSet", "redis-replica"),
+    ("Service", "redis-service"),
+    ("Service", "redis-read"),
+    ("ConfigMap", "redis-config"),
+    ("Deployment", "fastapi-deployment"),
+    ("Service", "fastapi-service"),
+    ("ConfigMap", "fastapi-config"),
+    ("Secret", "fastapi-secret"),
+}
+
+
+@pytest.mark.parametrize("version", [openapi.OLDEST, openapi.NEWEST])
+def test_every_object_is_valid_in_the_oldest_and_the_newest_kubernetes(graph: Graph, version: str) -> None:
+    for manifest in graph.manifests():
+        openapi.check(manifest, version)
+
+
+@pytest.mark.parametrize("version", [openapi.OLDEST, openapi.NEWEST])
+@pytest.mark.parametrize("overrides", SHAPES.values(), ids=SHAPES)
+def test_every_shape_of_the_objects_is_valid_in_the_oldest_and_the_newest_kubernetes(
+    overrides: Overrides, version: str
+) -> None:
+    for manifest in build("dev", overrides).manifests():
+        openapi.check(manifest, version)
+
+
+@pytest.mark.parametrize("version", [openapi.OLDEST, openapi.NEWEST])
+def test_a_field_that_kubernetes_does_not_know_is_found_however_deep_it_is(version: str) -> None:
+    manifest = copy.deepcopy(dict(build("dev").one("Deployment", "fastapi-deployment").props))
+    manifest["spec"]["template"]["spec"]["containers"][0]["livenessProbe"]["httpGet"]["paht"] = "/livez"
+    with pytest.raises(jsonschema.ValidationError, match="paht"):
+        openapi.check(manifest, version)
+
+
+def test_every_object_keeps_the_rules(graph: Graph) -> None:
+    assert [reason for manifest in graph.manifests() for reason in violations(manifest, EVERYWHERE)] == []
+
+
+@pytest.mark.parametrize("overrides", SHAPES.values(), ids=SHAPES)
+def test_every_shape_of_the_objects_keeps_the_rules(overrides: Overrides) -> None:
+    manifests = build("dev", overrides).manifests()
+    assert [reason for manifest in manifests for reason in violations(manifest, EVERYWHERE)] == []
+
+
+@pytest.mark.parametrize("stack", ["staging", "prod"])
+def test_published_stacks_run_images_pinned_by_digest(stack: str) -> None:
+    assert [reason for manifest in build(stack).manifests() for reason in violations(manifest, PUBLISHED)] == []
+
+
+def test_prod_runs_the_very_images_that_staging_ran() -> None:
+    def images(stack: str) -> set[str]:
+        return {workload.container["image"] for workload in build(stack).workloads()}
+
+    assert images("prod") == images("staging")
+
+
+def with_passwords(stack: str) -> Graph:
+    return build(stack, {"redis": {"auth": {"mode": "generated", "rotation": 2}}})
+
+
+def leaves(value: object, path: Path = ()) -> Iterator[tuple[Path, object]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from leaves(item, (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from leaves(item, (*path, index))
+    else:
+        yield path, value
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_only_objects_of_kind_secret_hold_secrets(stack: str) -> None:
+    graph = with_passwords(stack)
+    assert {(resource.kind, path[0]) for resource in graph.resources for path in resource.secrets} == {
+        ("Secret", "stringData")
+    }
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_no_secret_value_is_seen_anywhere_else_even_as_a_part_of_a_text(stack: str) -> None:
+    graph = with_passwords(stack)
+    values = {
+        value
+        for secret in graph.all("Secret")
+        for path, value in leaves(dict(secret.props))
+        if path in secret.secrets and isinstance(value, str)
+    }
+    assert len(values) == 3, "two passwords of Redis and the app's token"
+    seen = [
+        (resource.urn, path)
+        for resource in graph.resources
+        for path, text in leaves(dict(resource.props))
+        if path not in resource.secrets and any(value in str(text) for value in values)
+    ]
+    assert seen == []
+    assert not any(value in str(graph.outputs) for value in values)
+
+
+def test_every_selector_picks_pods_of_the_stack(graph: Graph) -> None:
+    selecting = [*graph.all("Service"), *graph.all("PodDisruptionBudget"), *graph.all("NetworkPolicy")]
+    assert [resource.object_name for resource in selecting if not picked_by(graph, resource)] == []
+
+
+def test_every_pod_has_a_network_policy_and_a_disruption_budget(graph: Graph) -> None:
+    workloads = {workload.object_name for workload in graph.workloads()}
+    for kind in ("NetworkPolicy", "PodDisruptionBudget"):
+        assert {name for resource in graph.all(kind) for name in picked_by(graph, resource)} == workloads
+
+
+def test_a_workload_picks_its_own_pods_and_no_others(graph: Graph) -> None:
+    for workload in graph.workloads():
+        selector = workload.spec["selector"]["matchLabels"].items()
+        fitting = [other for other in graph.workloads() if selector <= other.pod["metadata"]["labels"].items()]
+        assert fitting == [workload]
+
+
+def test_pods_are_kept_apart_from_the_pods_that_they_stand_in_for(graph: Graph) -> None:
+    for workload in graph.workloads():
+        for constraint in workload.pod["spec"]["topologySpreadConstraints"]:
+            assert constraint["labelSelector"]["matchLabels"].items() <= workload.pod["metadata"]["labels"].items()
+
+
+def test_every_object_goes_to_the_cluster_that_the_stack_file_names(graph: Graph) -> None:
+    assert {resource.provider for resource in graph.objects()} == {"kubernetes"}
+
+
+def test_every_object_but_the_namespace_is_in_it_and_comes_after_it(graph: Graph) -> None:
+    (namespace,) = graph.all("Namespace")
+    for resource in graph.objects():
+        if resource is not namespace:
+            assert resource.props["metadata"]["namespace"] == namespace.object_name == graph.outputs["namespace"]
+            assert namespace.urn in resource.dependencies
+
+
+def test_the_namespace_enforces_what_the_stack_file_says_and_warns_about_the_rest() -> None:
+    def levels(stack: str) -> dict[str, str]:
+        (namespace,) = build(stack).all("Namespace")
+        labels = namespace.props["metadata"]["labels"]
+        return {mode: labels[f"pod-security.kubernetes.io/{mode}"] for mode in ("enforce", "warn")}
+
+    assert levels("dev") == {"enforce": "baseline", "warn": "restricted"}
+    assert levels("prod") == {"enforce": "restricted", "warn": "restricted"}
+
+
+def test_components_have_type_tokens_of_the_project(graph: Graph) -> None:
+    components = [resource for resource in graph.resources if not resource.id]
+    assert {component.type for component in components} == {"hotstack:index:RedisStack", "hotstack:index:FastApiApp"}
+
+
+def test_children_carry_the_name_of_their_component(graph: Graph) -> None:
+    names = {resource.urn: resource.name for resource in graph.resources}
+    for resource in graph.resources:
+        if resource.parent is not None:
+            assert re.fullmatch(rf"{names[resource.parent]}-[a-z0-9-]+", resource.name)
+
+
+def test_names_that_are_a_contract_are_there(graph: Graph) -> None:
+    there = {(resource.kind, resource.object_name) for resource in graph.objects()}
+    assert there >= NAMESPACED_NAMES
+    labels = {workload.pod["metadata"]["labels"]["app"] for workload in graph.workloads()}
+    assert labels == {"redis", "fastapi"}
+
+
+def test_dev_lives_in_the_namespace_of_the_lab() -> None:
+    assert build("dev").one("Namespace", "demo").name == "namespace"
+
+
+def test_a_service_comes_after_its_pods_so_that_a_failing_up_names_the_pod(graph: Graph) -> None:
+    urns = {workload.object_name: workload.urn for workload in graph.workloads()}
+    for service in graph.all("Service"):
+        if service.spec.get("clusterIP") != "None":
+            assert {urns[name] for name in picked_by(graph, service)} <= set(service.dependencies)
+
+
+def test_pods_come_after_the_policy_that_guards_them(graph: Graph) -> None:
+    for policy in graph.all("NetworkPolicy"):
+        for workload in graph.workloads():
+            if workload.object_name in picked_by(graph, policy):
+                assert policy.urn in workload.dependencies
+
+
+def test_every_volume_and_every_variable_refers_to_an_object_of_the_stack(graph: Graph) -> None:
+    there = {(resource.kind, resource.object_name) for resource in graph.objects()}
+    for workload in graph.workloads():
+        for volume in workload.pod["spec"]["volumes"]:
+            if "configMap" in volume:
+                assert ("ConfigMap", volume["configMap"]["name"]) in there
+            if "secret" in volume:
+                assert ("Secret", volume["secret"]["secretName"]) in there
+        for source in workload.container.get("envFrom", []):
+            assert ("ConfigMap", source["configMapRef"]["name"]) in there
+        assert ("ServiceAccount", workload.pod["spec"]["serviceAccountName"]) in there
+
+
+def test_every_mount_is_of_a_volume_and_every_volume_is_mounted(graph: Graph) -> None:
+    for workload in graph.workloads():
+        claims = [claim["metadata"]["name"] for claim in workload.spec.get("volumeClaimTemplates", [])]
+        volumes = [*claims, *(volume["name"] for volume in workload.pod["spec"]["volumes"])]
+        assert sorted(volumes) == sorted(mount["name"] for mount in workload.container["volumeMounts"])
+
+
+def test_config_maps_and_secrets_of_fixed_names_can_be_changed_in_place(graph: Graph) -> None:
+    (provider,) = graph.all("kubernetes")
+    assert (provider.props["enableConfigMapMutable"], provider.props["enableSecretMutable"]) == ("true", "true")
+    for resource in [*graph.all("ConfigMap"), *graph.all("Secret")]:
+        if resource.props.get("immutable"):
+            assert resource.object_name.startswith(f"{resource.name}-"), "its replacement needs another name"
