@@ -5,8 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
+import settings
+from checks.stack import Stack
 from cluster import instance as instances
-from cluster import node, preflight
+from cluster import node, preflight, stack
 from cluster.instance import Instance
 
 
@@ -26,3 +28,16 @@ def embedded_cluster() -> Iterator[Instance]:
     yield instance
     if os.environ.get("HOTSTACK_KEEP") != "1":
         node.down(instance)
+
+
+@pytest.fixture(scope="module")
+def dev_stack(embedded_cluster: Instance) -> Iterator[Stack]:
+    """The dev stack, live on the test instance; `pulumi`, `kubectl` and the checks find it by the environment.
+
+    Once a module, because a module before may have stopped the cluster; a stack that is live is left as it is.
+    """
+    stack.up("dev", embedded_cluster)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in stack.environment_of(stack.wanted("dev"), embedded_cluster).items():
+            patch.setenv(name, value)
+        yield Stack.of(settings.from_file("dev"))
