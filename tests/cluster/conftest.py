@@ -30,12 +30,9 @@ def embedded_cluster() -> Iterator[Instance]:
         node.down(instance)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def dev_stack(embedded_cluster: Instance) -> Iterator[Stack]:
-    """The dev stack, live on the test instance; `pulumi`, `kubectl` and the checks find it by the environment.
-
-    Once a module, because a module before may have stopped the cluster; a stack that is live is left as it is.
-    """
+    """The dev stack, live on the test instance; `pulumi`, `kubectl` and the checks find it by the environment."""
     stack.up("dev", embedded_cluster)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in stack.environment_of(stack.wanted("dev"), embedded_cluster).items():
