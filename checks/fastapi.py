@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Generator
 from contextlib import contextmanager
 
-import httpx
+import httpx2
 
 from checks.cluster import node_address
 from checks.outcome import CheckError, NotApplicableError
@@ -104,23 +104,23 @@ def _is_ready(pod: dict) -> bool:
 
 
 @contextmanager
-def _client(base: str) -> Generator[httpx.Client, None, None]:
+def _client(base: str) -> Generator[httpx2.Client, None, None]:
     # No proxy of the environment: the cluster is nearer than any.
-    with httpx.Client(base_url=base, timeout=10, trust_env=False) as client:
+    with httpx2.Client(base_url=base, timeout=10, trust_env=False) as client:
         yield client
 
 
-def _successful(client: httpx.Client, method: str, path: str, content: bytes | None = None) -> httpx.Response:
+def _successful(client: httpx2.Client, method: str, path: str, content: bytes | None = None) -> httpx2.Response:
     try:
         response = client.request(method, path, content=content)
-    except httpx.HTTPError as error:
+    except httpx2.HTTPError as error:
         raise CheckError(f"{method} {client.base_url.join(path)}: {error}") from None
     if not response.is_success:
         raise CheckError(f"{method} {response.url} answered {response.status_code} {response.text[:200]}")
     return response
 
 
-def _json(response: httpx.Response) -> dict[str, object]:
+def _json(response: httpx2.Response) -> dict[str, object]:
     try:
         return json.loads(response.text)
     except ValueError:

@@ -4,7 +4,7 @@ import ssl
 import subprocess
 from pathlib import Path
 
-import httpx
+import httpx2
 
 from cluster.errors import ClusterError
 from cluster.instance import Instance
@@ -12,14 +12,14 @@ from cluster.instance import Instance
 _TIMEOUT_SECONDS = 5.0
 
 
-def client(instance: Instance) -> httpx.Client:
+def client(instance: Instance) -> httpx2.Client:
     """Return a client that knows the instance's CA and carries the administrator's certificate.
 
     Its base is the API server; the kubelet can be asked with it too.
     """
     context = ssl.create_default_context(cafile=str(instance.pki / "ca.crt"))
     context.load_cert_chain(instance.pki / "admin.crt", instance.pki / "admin.key")
-    return httpx.Client(base_url=instance.api_url, verify=context, timeout=_TIMEOUT_SECONDS, trust_env=False)
+    return httpx2.Client(base_url=instance.api_url, verify=context, timeout=_TIMEOUT_SECONDS, trust_env=False)
 
 
 def apply(instance: Instance, kubernetes: Path, manifests: str) -> None:

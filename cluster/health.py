@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-import httpx
+import httpx2
 
 from cluster import addons, api, containerd, process
 from cluster.errors import ClusterError
@@ -21,7 +21,7 @@ def problems(instance: Instance) -> list[str]:
                 *_deployment_problems(_items(client, "/apis/apps/v1/deployments")),
                 *_pod_problems(_items(client, "/api/v1/pods"), containerd.running_containers(instance)),
             ]
-    except (httpx.HTTPError, OSError, ClusterError) as error:
+    except (httpx2.HTTPError, OSError, ClusterError) as error:
         return [str(error)]
 
 
@@ -58,19 +58,19 @@ def wait_until_well(instance: Instance, seconds: float) -> None:
         time.sleep(0.25)
 
 
-def _server_problems(client: httpx.Client, instance: Instance) -> list[str]:
+def _server_problems(client: httpx2.Client, instance: Instance) -> list[str]:
     health_of = {"API server": "/readyz", "kubelet": f"https://{instance.node_address}:10250/healthz"}
     return [f"the {server} does not answer" for server, url in health_of.items() if not _is_success(client, url)]
 
 
-def _is_success(client: httpx.Client, url: str) -> bool:
+def _is_success(client: httpx2.Client, url: str) -> bool:
     try:
         return client.get(url).is_success
-    except httpx.HTTPError:
+    except httpx2.HTTPError:
         return False
 
 
-def _items(client: httpx.Client, path: str) -> list[dict[str, Any]]:
+def _items(client: httpx2.Client, path: str) -> list[dict[str, Any]]:
     return client.get(path).raise_for_status().json()["items"]
 
 

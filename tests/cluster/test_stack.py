@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from functools import partial
 
-import httpx
+import httpx2
 import pytest
 
 import settings
@@ -28,11 +28,11 @@ def rolled_out(dev_stack: Stack) -> None:
 
 
 @pytest.fixture
-def app(dev_stack: Stack) -> Iterator[httpx.Client]:
+def app(dev_stack: Stack) -> Iterator[httpx2.Client]:
     """A client of the app's NodePort."""
     base = f"http://{node_address(dev_stack)}:{dev_stack.settings.fastapi.node_port}"
     # A connection a request, or all of them would go to one pod.
-    with httpx.Client(base_url=base, timeout=10, trust_env=False, headers={"Connection": "close"}) as client:
+    with httpx2.Client(base_url=base, timeout=10, trust_env=False, headers={"Connection": "close"}) as client:
         yield client
 
 
@@ -43,7 +43,7 @@ def test_pulumi_right_after_up_has_nothing_to_change(command: list[str], dev_sta
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_app_answers_503_while_redis_is_away_and_recovers_by_itself(dev_stack: Stack, app: httpx.Client) -> None:
+def test_the_app_answers_503_while_redis_is_away_and_recovers_by_itself(dev_stack: Stack, app: httpx2.Client) -> None:
     before = containers(dev_stack.kube, "app=fastapi")
     app.put("/cache/test-away", content=b"kept").raise_for_status()
     with redis_scaled_away(dev_stack.kube):
