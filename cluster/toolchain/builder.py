@@ -32,8 +32,8 @@ BUILD_ENVIRONMENT = {
     "GOWORK": "off",
 }
 
-# Downloaded modules, compiled packages and the binary, on average. Most of it stays in Go's own caches.
-DISK_GIB_PER_TOOL = 2
+# Downloaded modules, compiled packages and the binary, on average. Nearly all of it is in Go's own caches.
+DISK_GIB_PER_TOOL = 3
 
 GIB = 1 << 30
 LAST_LINES = 20
@@ -49,22 +49,23 @@ def ensure(*names: str) -> dict[str, Path]:
         ClusterError: a name is unknown, Go is missing or too old, there is too little memory or disk (all before
             anything is built), or a build failed, with the last lines it printed.
     """
-    tools = [_tool(name) for name in names]
+    tools = _with_companions(names)
     go = find_go()
-    folders = {tool.name: _cache() / f"{tool.name}-{key(tool, go)}" for tool in tools}
-    missing = [tool for tool in tools if not folders[tool.name].exists()]
+    missing = [tool for tool in tools if not _folder(tool, go).exists()]
     if missing:
         _check_room(missing, go)
     for tool in missing:
         with _only_build(tool.name):
-            if not folders[tool.name].exists():  # it may have been built while this process waited
-                _build(tool, go, folders[tool.name])
-    return {name: folder / name for name, folder in folders.items()}
+            if not _folder(tool, go).exists():  # it may have been built while this process waited
+                _build(tool, go)
+    return {name: _folder(TOOLS[name], go) / name for name in names}
 
 
 def key(tool: Tool, go: Go) -> str:
     """Return the sixteen hex digits that stand for all that goes into a build of `tool` by `go`."""
     digest = hashlib.sha256(repr((tool, go.target, BUILD_ENVIRONMENT)).encode())
+    for companion in tool.companions:
+        digest.update(key(TOOLS[companion], go).encode())
     module = MODULES / tool.name
     for file in sorted(path for path in module.rglob("*") if path.is_file()):
         content = file.read_bytes()
@@ -98,14 +99,23 @@ def lack_of_room(tools: Sequence[Tool], memory: int, disks: dict[Path, int]) -> 
     return None
 
 
-def _tool(name: str) -> Tool:
-    if name not in TOOLS:
-        raise ClusterError(f"there is no tool named {name!r}: the names are {', '.join(TOOLS)}")
-    return TOOLS[name]
+def _with_companions(names: Sequence[str]) -> list[Tool]:
+    """Return the named tools, each one after those it needs beside it."""
+    tools: list[Tool] = []
+    for name in names:
+        if name not in TOOLS:
+            raise ClusterError(f"there is no tool named {name!r}: the names are {', '.join(TOOLS)}")
+        wanted = [*_with_companions(TOOLS[name].companions), TOOLS[name]]
+        tools += [tool for tool in wanted if tool not in tools]
+    return tools
 
 
 def _cache() -> Path:
     return paths.cache() / "toolchain"
+
+
+def _folder(tool: Tool, go: Go) -> Path:
+    return _cache() / f"{tool.name}-{key(tool, go)}"
 
 
 def _check_room(tools: Sequence[Tool], go: Go) -> None:
@@ -139,8 +149,8 @@ def _only_build(name: str) -> Generator[None]:
         yield
 
 
-def _build(tool: Tool, go: Go, folder: Path) -> None:
-    """Build `tool` and rename the result to `folder`, which appears whole or not at all."""
+def _build(tool: Tool, go: Go) -> None:
+    """Build `tool` and rename the result to its folder, which appears whole or not at all."""
     for unfinished in _cache().glob(f"{UNFINISHED}*"):  # the holder of the lock is the only one that builds
         shutil.rmtree(unfinished)
     _say(f"{tool.name}: building, about {tool.minutes:g} min when nothing is cached")
@@ -150,7 +160,7 @@ def _build(tool: Tool, go: Go, folder: Path) -> None:
         shutil.copytree(MODULES / tool.name, source)  # a copy: generated files never land in the checkout
         finished.mkdir()
         _compile(tool, go, source, finished)
-        finished.rename(folder)
+        finished.rename(_folder(tool, go))
     _say(f"{tool.name}: built in {time.monotonic() - started:.0f} s")
 
 
@@ -164,6 +174,8 @@ def _compile(tool: Tool, go: Go, source: Path, finished: Path) -> None:
     _run_go(tool, go, source, "build", "-ldflags", ldflags, "-o", str(finished / tool.name), tool.package)
     for file in tool.beside:
         _copy_from_module(file, tool, go, source, finished)
+    for companion in tool.companions:
+        (finished / companion).symlink_to(Path("..", _folder(TOOLS[companion], go).name, companion))
     for link in tool.links:
         (finished / link).symlink_to(tool.name)
 

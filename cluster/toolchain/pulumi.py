@@ -33,12 +33,9 @@ def pulumi_env() -> dict[str, str]:
         ClusterError: something had to be built or installed, and could not be.
     """
     cli = pulumi()
-    programs = [cli.parent]
-    if cli != _on_path():
-        programs.append(ensure(LANGUAGE_HOST)[LANGUAGE_HOST].parent)
     home = paths.cache() / "pulumi-home"
     environment = {
-        "PATH": os.pathsep.join([*map(str, programs), os.environ.get("PATH", os.defpath)]),
+        "PATH": os.pathsep.join([str(cli.parent), os.environ.get("PATH", os.defpath)]),
         "PULUMI_HOME": str(home),
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         # A plugin that is not there is an error at once, and not a download in the middle of a preview.

@@ -33,6 +33,7 @@ class Tool:
         embedded: files that are put beside our own main package, which embeds them.
         generate: arguments of a `go run` before the build; it writes further files to embed.
         beside: files that have to stand beside the finished binary.
+        companions: other tools that the binary looks for beside itself.
         links: other names by which the finished binary is called.
     """
 
@@ -44,6 +45,7 @@ class Tool:
     embedded: tuple[ModuleFile, ...] = ()
     generate: tuple[str, ...] = ()
     beside: tuple[ModuleFile, ...] = ()
+    companions: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
 
 
@@ -65,6 +67,7 @@ _ALL = (
         memory_gib=3,
         package="github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
         variables={"github.com/pulumi/pulumi/sdk/v3/go/common/version.Version": f"v{PULUMI_VERSION}"},
+        companions=("pulumi-language-python",),  # found on PATH too, but then every command warns of it
     ),
     Tool(
         # v3.200.0 is the newest that the module proxy has; the CLI asks no version of its language host.

@@ -157,6 +157,16 @@ def test_other_names_of_a_tool_stand_beside_it(monkeypatch: pytest.MonkeyPatch) 
     assert ensure("gadget")["gadget"].with_name("gizmo").read_text() == "whole"
 
 
+def test_a_companion_is_built_first_and_stands_beside_the_tool(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(builder.TOOLS, "gadget", replace(TOOL, companions=("widget",)))
+    gadget = ensure("gadget")["gadget"]
+    assert gadget.with_name("widget").resolve() == ensure("widget")["widget"]
+    (machine.modules / "widget" / "go.mod").write_text("module changed\n")
+    assert ensure("gadget")["gadget"] != gadget
+
+
 def test_a_failed_build_says_why_and_leaves_nothing(machine: Machine) -> None:
     (machine.bin / "broken").touch()
     with pytest.raises(ClusterError, match=r"gadget could not be built.*\nmain.go:7: undefined: gadget"):
@@ -260,13 +270,13 @@ def test_too_little_memory_is_one_sentence() -> None:
 def test_too_little_disk_is_one_sentence_that_names_the_folder() -> None:
     disks = {Path("/large"): 100 * GIB, Path("/small"): 3 * GIB}
     assert lack_of_room([TOOL, OTHER], 8 * GIB, disks) == (
-        "building gadget, widget takes about 4 GiB of disk, and 3.0 GiB are free in /small: "
+        "building gadget, widget takes about 6 GiB of disk, and 3.0 GiB are free in /small: "
         "make room there, or move that cache (HOTSTACK_CACHE, GOMODCACHE, GOCACHE)"
     )
 
 
 def test_enough_room_is_no_problem() -> None:
-    assert lack_of_room([TOOL], GIB, {Path("/"): 2 * GIB}) is None
+    assert lack_of_room([TOOL], GIB, {Path("/"): 3 * GIB}) is None
 
 
 def test_every_recipe_has_a_locked_module() -> None:
@@ -317,10 +327,10 @@ def test_a_pulumi_without_its_python_host_is_not_used(machine: Machine, built: P
     assert pulumi() == built / "pulumi" / "pulumi"
 
 
-def test_the_environment_puts_the_built_programs_first_and_holds_nothing_else(machine: Machine, built: Path) -> None:
+def test_the_environment_puts_the_built_cli_first_and_holds_nothing_else(machine: Machine, built: Path) -> None:
     environment = pulumi_env()
     assert environment == {
-        "PATH": f"{built}/pulumi:{built}/pulumi-language-python:{os.environ['PATH']}",
+        "PATH": f"{built}/pulumi:{os.environ['PATH']}",
         "PULUMI_HOME": str(machine.cache / "pulumi-home"),
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
