@@ -11,7 +11,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.credentials import CredentialProvider
-from redis.exceptions import AuthenticationError, ReadOnlyError, RedisError
+from redis.exceptions import AuthenticationError, ReadOnlyError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -105,9 +105,9 @@ class Cache:
                 result = await self._run_or_reconnect(operation)
         except (RedisError, TimeoutError) as error:
             self._metrics.cache_errors.labels(name).inc()
-            self._note_state(error)
+            self._note_failure(name, error)
             raise CacheUnavailableError from error
-        self._note_state(None)
+        self._note_success()
         return result
 
     async def _run_or_reconnect(self, operation: Operation[T]) -> T:
@@ -136,7 +136,7 @@ class Cache:
             port=self._settings.redis_port,
             credential_provider=PasswordFile(password_file) if password_file else None,
             max_connections=MAX_CONNECTIONS,
-            timeout=OPERATION_BUDGET,
+            timeout=None,  # a burst waits for a connection; the budget bounds that too
             socket_connect_timeout=CONNECT_TIMEOUT,
             socket_timeout=READ_TIMEOUT,
             retry=Retry(NoBackoff(), 0),  # the client's own retries would outlast the budget on one dead connection
@@ -144,13 +144,21 @@ class Cache:
         )
         return Redis.from_pool(pool)
 
-    def _note_state(self, error: Exception | None) -> None:
-        """Set the gauge, and log once when Redis goes or comes back rather than once a request."""
-        was_up, self._up = self._up, error is None
-        self._metrics.redis_up.set(self._up)
-        if was_up and error is not None:
-            # A server's own error text may quote the command, and with it the value.
-            reason = str(error) if isinstance(error, (RedisConnectionError, RedisTimeoutError)) else ""
-            log.warning("Redis is down", extra={"fields": {"error": type(error).__name__, "reason": reason}})
-        elif not was_up and error is None:
+    def _note_success(self) -> None:
+        if not self._up:
             log.info("Redis is up again")
+        self._up = True
+        self._metrics.redis_up.set(1)
+
+    def _note_failure(self, operation: str, error: Exception) -> None:
+        """Log the failure: an outage once, at its start, rather than once a request."""
+        fields = {"operation": operation, "error": type(error).__name__}
+        if isinstance(error, ResponseError):
+            # It answers, so it is not down. The text stays out, for it may quote the command and with it the value.
+            log.warning("Redis refused an operation", extra={"fields": fields})
+            return
+        if self._up:
+            reason = str(error) if isinstance(error, (RedisConnectionError, RedisTimeoutError)) else ""
+            log.warning("Redis is down", extra={"fields": {**fields, "reason": reason}})
+        self._up = False
+        self._metrics.redis_up.set(0)

@@ -40,7 +40,9 @@ class Metrics:
         )
         for operation in ("get", "put", "delete", "ping"):
             self.cache_errors.labels(operation)  # a series that starts at 0 shows its first increase
-        self.redis_up = Gauge("redis_up", "1 if Redis served the last operation, else 0.", registry=self.registry)
+        self.redis_up = Gauge(
+            "redis_up", "1 if Redis answered the last time it was asked, else 0.", registry=self.registry
+        )
 
     def render(self) -> bytes:
         """Return every series in the Prometheus text format."""

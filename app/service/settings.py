@@ -46,7 +46,7 @@ class Settings(BaseSettings):
     redis_password_file: ReadableFile | None = Field(None, description="Read at every connect: no file, no password.")
 
     cache_max_ttl: int = Field(86_400, ge=1, le=31_536_000, description="Longest time to live, seconds.")
-    cache_default_ttl: int = Field(3600, ge=1, validate_default=True, description="Seconds, where a PUT names none.")
+    cache_default_ttl: int = Field(3600, ge=1, description="Seconds, where a PUT names none.")
     cache_max_value_bytes: int = Field(1_048_576, ge=1, le=67_108_864, description="Largest value, bytes.")
 
     @field_validator("cache_default_ttl")

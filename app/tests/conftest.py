@@ -15,6 +15,8 @@ from service_process import ServiceProcess
 MAX_TTL = 600
 MAX_VALUE_BYTES = 4096
 LIMITS = {"cache_max_ttl": MAX_TTL, "cache_default_ttl": 60, "cache_max_value_bytes": MAX_VALUE_BYTES}
+TOKEN = "t0ken-that-nobody-may-see"
+PASSWORD = "passw0rd-that-nobody-may-see"
 
 StartService = Callable[..., TestClient]
 
@@ -63,11 +65,14 @@ def client(start_service: StartService) -> TestClient:
 def running_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
     """Yield a service in a process of its own, on a Redis of its own, shared by tests that leave both as they are."""
     folder = tmp_path_factory.mktemp("service")
+    (folder / "token").write_text(TOKEN)
+    (folder / "password").write_text(PASSWORD)
+    environment = {name.upper(): str(value) for name, value in LIMITS.items()}
+    environment |= {"API_TOKEN_FILE": str(folder / "token"), "REDIS_PASSWORD_FILE": str(folder / "password")}
     server = RedisServer(folder)
-    server.start()
     with ExitStack() as stack:
         stack.callback(server.stop)
-        environment = {name.upper(): str(value) for name, value in LIMITS.items()}
+        server.start("--requirepass", PASSWORD)
         environment |= {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(server.port)}
         service = ServiceProcess(folder / "service.log", environment)
         stack.callback(service.stop)

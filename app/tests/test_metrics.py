@@ -46,6 +46,15 @@ def test_an_outage_shows_as_errors_and_as_redis_down(client: TestClient, redis_s
     assert _value(client, "redis_up") == 1
 
 
+def test_a_refusal_is_an_error_but_no_outage(client: TestClient, redis_server: RedisServer) -> None:
+    client.get("/readyz")
+    with redis_server.client() as redis:
+        redis.replicaof("127.0.0.1", "1")  # a primary that does not exist: writes get READONLY
+    assert client.put("/cache/k", content=b"x").status_code == 503
+    assert _value(client, "cache_errors_total", operation="put") == 1
+    assert _value(client, "redis_up") == 1
+
+
 def test_what_clients_make_up_adds_no_series(client: TestClient) -> None:
     client.get("/metrics")  # the first scrape has not seen itself
     for n in range(5):
