@@ -45,7 +45,11 @@ def _hand_down_controllers(folder: Path) -> None:
     if available.exists():
         absent = set(available.read_text().split()) - set(enabled.read_text().split())
         if absent:
-            enabled.write_text(" ".join(f"+{controller}" for controller in sorted(absent)))
+            wanted = " ".join(f"+{controller}" for controller in sorted(absent))
+            try:
+                enabled.write_text(wanted)
+            except OSError as error:
+                raise ClusterError(f"`{wanted}` is refused by {enabled}, which pods need: {error.strerror}") from error
 
 
 def _copy_cpuset(folder: Path) -> None:
