@@ -76,6 +76,7 @@ lint: $(READY)  ## style, and common mistakes
 
 types: $(READY)  ## static types
 	@.venv/bin/ty check --quiet
+	@.venv/bin/ty check --quiet --project app --python .venv
 
 schema: $(READY)  ## docs/stack.schema.json and docs/configuration.md from the settings
 	@$(PYTHON) -m docs.generate

@@ -22,6 +22,7 @@ from components.redis import RedisSettings
 
 ROOT = Path(__file__).parent
 NAMESPACE = "hotstack:"
+_NOT_IN_IMAGES = {"tests", "__pycache__", "README.md", "pyproject.toml"}  # as the contexts' .dockerignore says, too
 
 
 class SettingsError(pulumi.RunError):
@@ -68,12 +69,12 @@ def build_folders(image: Image) -> tuple[Path, Path]:
 
 
 def content_key(*folders: Path) -> str:
-    """Twelve hex digits of what is in `folders`: names and contents of all files but tests, caches and hidden ones."""
+    """Twelve hex digits of what an image is built from: names and contents of the files in `folders`."""
     digest = hashlib.sha256()
     for folder in folders:
         for path in sorted(folder.rglob("*")):
             parts = path.relative_to(folder).parts
-            if path.is_file() and not any(part.startswith(".") or part in {"tests", "__pycache__"} for part in parts):
+            if path.is_file() and not any(part.startswith(".") or part in _NOT_IN_IMAGES for part in parts):
                 digest.update(f"{'/'.join(parts)}\0{path.stat().st_size}\0".encode() + path.read_bytes())
     return digest.hexdigest()[:12]
 
