@@ -24,6 +24,7 @@ def ensure(instance: Instance) -> None:
     process.start_namespaces(instance)
     _ensure_mounts(instance)
     _ensure_wire(instance)
+    _ensure_routes(instance)
 
 
 def _ensure_mounts(instance: Instance) -> None:
@@ -47,14 +48,26 @@ def _ensure_wire(instance: Instance) -> None:
     _run_inside(instance, "ip", "link", "set", "lo", "up")
     _run_inside(instance, "ip", "address", "replace", f"{instance.node_address}/30", "dev", "eth0")
     _run_inside(instance, "ip", "link", "set", "eth0", "up")
+
+
+def _ensure_routes(instance: Instance) -> None:
+    _run_inside(instance, "sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
     # Without a default route a service address needs one of its own before kube-proxy's rules can rewrite it.
     _run_inside(instance, "ip", "route", "replace", SERVICE_RANGE, "dev", "eth0")
-    _run_inside(instance, "sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
+    # What leaves with a service address still on it belongs to a Service that kube-proxy has yet to learn of. Dropped,
+    # it is sent again a second later and gets there; otherwise the connection table would remember the wrong way.
+    unknown_service = ("POSTROUTING", "--destination", SERVICE_RANGE, "--jump", "DROP")
+    if not _succeeds_inside(instance, "iptables", "--table", "mangle", "--check", *unknown_service):
+        _run_inside(instance, "iptables", "--table", "mangle", "--append", *unknown_service)
 
 
 def remove_wire(instance: Instance) -> None:
     """Remove the veth pair at once; the kernel would do it some time after the namespace's last process."""
     subprocess.run(["ip", "link", "delete", instance.host_link], capture_output=True)
+
+
+def _succeeds_inside(instance: Instance, *argv: str) -> bool:
+    return subprocess.run(process.inside(instance, argv), capture_output=True).returncode == 0
 
 
 def _run_inside(instance: Instance, *argv: str) -> str:
