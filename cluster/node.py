@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from cluster import (
     process,
 )
 from cluster.daemons import NodeDaemons
+from cluster.errors import ClusterError
 from cluster.images import Image
 from cluster.instance import Instance
 from cluster.process import Daemon
@@ -72,7 +74,12 @@ def up(instance: Instance) -> Path:
 
 
 def down(instance: Instance) -> None:
-    """Remove an instance: its processes, pods, network and all of its state, data on volumes included."""
+    """Remove an instance: its processes, pods, network and all of its state, data on volumes included.
+
+    Raises:
+        ClusterError: this is not root, or a process does not end.
+    """
+    _require_root()
     with locks.held(instance.lock), stage(f"{instance.full_name}: stopped and removed"):
         _remove(instance)
 
@@ -83,7 +90,12 @@ def answers(instance: Instance) -> bool:
 
 
 def status(instance: Instance) -> Status:
-    """Describe an instance without changing anything."""
+    """Describe an instance without changing anything.
+
+    Raises:
+        ClusterError: this is not root.
+    """
+    _require_root()
     recorded = _record_file(instance)
     if not recorded.exists():
         word = "was never ready" if instance.folder.exists() else "does not exist"
@@ -92,6 +104,11 @@ def status(instance: Instance) -> Status:
     pids = {name: process.pid_of(instance, Daemon(name, tuple(argv))) for name, argv in started.items()}
     dead = [f"{name} is not running" for name, pid in pids.items() if pid is None]
     return Status(pids, dead + health.problems(instance))
+
+
+def _require_root() -> None:
+    if os.geteuid() != 0:
+        raise ClusterError("the embedded cluster is root's: run this as root")
 
 
 def _start(instance: Instance, wanted: NodeDaemons, addon_images: Iterable[Image]) -> None:

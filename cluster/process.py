@@ -89,22 +89,23 @@ def start_namespaces(instance: Instance) -> bool:
 
 
 def stop(instance: Instance, daemon: Daemon) -> None:
-    """End a daemon of this name, whatever its arguments; what it has started (pods, under containerd) lives on.
+    """End a daemon, whatever its version and arguments; what it has started (pods, under containerd) lives on.
 
     Raises:
         ClusterError: it is still there after ten seconds.
     """
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    while time.monotonic() < deadline:
-        same_program = [
-            pid for pid in cgroups.pids(instance.daemon_cgroup(daemon.name)) if command_line(pid)[:1] == daemon.argv[:1]
-        ]
-        if not same_program:
-            return
-        for pid in same_program:
+    while found := [pid for pid in cgroups.pids(instance.daemon_cgroup(daemon.name)) if _runs_program_of(pid, daemon)]:
+        if time.monotonic() > deadline:
+            raise ClusterError(f"{daemon.name} of {instance.full_name} does not end")
+        for pid in found:
             cgroups.end(pid)
         time.sleep(0.01)
-    raise ClusterError(f"{daemon.name} of {instance.full_name} does not end")
+
+
+def _runs_program_of(pid: int, daemon: Daemon) -> bool:
+    program = command_line(pid)[:1]
+    return bool(program) and Path(program[0]).name == Path(daemon.argv[0]).name
 
 
 def _spawn(instance: Instance, daemon: Daemon, command: tuple[str, ...]) -> None:
