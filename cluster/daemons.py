@@ -6,6 +6,7 @@ from pathlib import Path
 from string import Template
 
 from cluster import paths
+from cluster.files import write_whole
 from cluster.instance import API_PORT, DNS_SERVICE_IP, POD_RANGE, SERVICE_RANGE, Instance
 from cluster.packages import CNI_PLUGINS
 from cluster.process import NAMESPACES, Daemon
@@ -66,7 +67,7 @@ def _etcd(instance: Instance) -> Daemon:
 def _containerd(instance: Instance, pause_image: str) -> Daemon:
     cni_config = instance.folder / "cni"
     cni_config.mkdir(parents=True, exist_ok=True)
-    (cni_config / "pods.conflist").write_text(_render("cni.conflist", pod_range=POD_RANGE))
+    write_whole(cni_config / "pods.conflist", _render("cni.conflist", pod_range=POD_RANGE))
     config = _write_config(
         instance, "containerd.toml", pause_image=pause_image, cni_plugins=CNI_PLUGINS, cni_config=cni_config
     )
@@ -204,7 +205,8 @@ def _write_config(instance: Instance, template: str, **values: object) -> Path:
     folder = instance.folder / "config"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{stem}-{hashlib.sha256(text.encode()).hexdigest()[:12]}.{suffix}"
-    path.write_text(text)
+    if not path.exists():  # kube-proxy ends when its configuration is written again, even with the same text
+        write_whole(path, text)
     return path
 
 

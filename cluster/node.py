@@ -26,6 +26,7 @@ from cluster import (
 )
 from cluster.daemons import NodeDaemons
 from cluster.errors import ClusterError
+from cluster.files import write_whole
 from cluster.images import Image
 from cluster.instance import Instance
 from cluster.process import Daemon
@@ -134,7 +135,7 @@ def _finish(instance: Instance, kubernetes: Path, manifests: str, record: dict[s
     with stage(f"{instance.full_name}: node and add-ons"):
         api.apply(instance, kubernetes, manifests)
         health.wait_until_well(instance, _HEALTH_SECONDS)
-    _record_file(instance).write_text(json.dumps(record))
+    write_whole(_record_file(instance), json.dumps(record))
     instance.ready_marker.touch()
 
 

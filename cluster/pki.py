@@ -4,7 +4,6 @@ import base64
 import datetime
 import ipaddress
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -14,6 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from cluster.files import write_whole
 from cluster.instance import API_PORT, API_SERVICE_IP, Instance
 
 _LIFETIME = datetime.timedelta(days=3650)  # longer than any development cluster
@@ -76,7 +76,7 @@ def ensure(instance: Instance) -> None:
             _issue(folder, leaf)
     if not (folder / "service-account.pub").exists():
         key = _make_key(folder / "service-account.key")
-        _write(folder / "service-account.pub", _public_pem(key))
+        write_whole(folder / "service-account.pub", _public_pem(key))
     for user in _KUBECONFIGS:
         _write_kubeconfig(instance, folder / f"{user}.kubeconfig", user, instance.api_url)
     published = API_PORT in instance.published_ports
@@ -92,7 +92,7 @@ def _make_authority(folder: Path, name: str) -> None:
     builder = _builder(subject, subject, key).add_extension(usage, critical=True)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    _write(folder / f"{name}.crt", builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    write_whole(folder / f"{name}.crt", builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
 
 def _issue(folder: Path, leaf: _Leaf) -> None:
@@ -114,7 +114,7 @@ def _issue(folder: Path, leaf: _Leaf) -> None:
         builder = builder.add_extension(x509.SubjectAlternativeName(list(map(_host, leaf.hosts))), critical=False)
     certificate = builder.sign(authority_key, hashes.SHA256())
     # The certificate is written last: its being there says that the pair is complete.
-    _write(folder / f"{leaf.name}.crt", certificate.public_bytes(serialization.Encoding.PEM))
+    write_whole(folder / f"{leaf.name}.crt", certificate.public_bytes(serialization.Encoding.PEM))
 
 
 def _host(host: str) -> x509.GeneralName:
@@ -154,7 +154,7 @@ def _key_usage(signs_certificates: bool) -> x509.KeyUsage:
 def _make_key(path: Path) -> ec.EllipticCurvePrivateKey:
     key = ec.generate_private_key(ec.SECP256R1())
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    _write(path, pem)
+    write_whole(path, pem)
     return key
 
 
@@ -184,12 +184,4 @@ def _write_kubeconfig(instance: Instance, path: Path, user: str, server: str) ->
         ],
         "contexts": [{"name": "hotstack", "context": {"cluster": "hotstack", "user": user}}],
     }
-    _write(path, json.dumps(kubeconfig, indent=2).encode())
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file that only its owner reads, whole or not at all."""
-    part = path.with_name(f"{path.name}.part")
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(content)
-    part.rename(path)
+    write_whole(path, json.dumps(kubeconfig, indent=2))
