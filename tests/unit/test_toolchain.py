@@ -138,6 +138,12 @@ def test_a_changed_recipe_is_another_key(change: dict) -> None:
 
 
 @pytest.mark.usefixtures("machine")
+def test_a_better_estimate_is_no_other_key() -> None:
+    go = find_go()
+    assert key(replace(TOOL, minutes=9, memory_gib=9), go) == key(TOOL, go)
+
+
+@pytest.mark.usefixtures("machine")
 def test_another_go_is_another_key() -> None:
     go = find_go()
     assert key(TOOL, replace(go, target="go1.27.0 linux amd64")) != key(TOOL, go)
