@@ -70,8 +70,8 @@ def up(stack: str, instance: Instance) -> None:
         foreign.load(want.context, want.registry, want.images)
     environment = environment_of(want, instance)
     with stage(f"pulumi up of {stack}"):
-        _recover(want, environment)
-        pulumi(environment, "up", "--yes", "--skip-preview", "--stack", stack)
+        _recover(want, environment, instance)
+        pulumi(environment, "up", "--yes", "--skip-preview", "--suppress-progress", "--stack", stack)
     for name, value in json.loads(_answer(environment, "stack", "output", "--json", "--stack", stack)).items():
         print(f"  {name:20} {value}")
     if want.embedded:
@@ -107,12 +107,20 @@ def down(stack: str, instance: Instance) -> None:
     """
     want = wanted(stack)
     if not want.embedded:
-        pulumi(environment_of(want, instance), "destroy", "--yes", "--skip-preview", "--stack", stack)
+        pulumi(
+            environment_of(want, instance),
+            "destroy",
+            "--yes",
+            "--skip-preview",
+            "--suppress-progress",
+            "--stack",
+            stack,
+        )
     else:
         if node.answers(instance) and backend(instance).exists():
             environment = environment_of(want, instance)
-            _recover(want, environment)
-            pulumi(environment, "destroy", "--yes", "--skip-preview", "--stack", stack)
+            _recover(want, environment, instance)
+            pulumi(environment, "destroy", "--yes", "--skip-preview", "--suppress-progress", "--stack", stack)
         node.down(instance)
 
 
@@ -196,24 +204,28 @@ def _select(want: Wanted, environment: dict[str, str]) -> None:
         _answer(environment, "stack", "init", want.stack)
 
 
-def _recover(want: Wanted, environment: dict[str, str]) -> None:
+def _recover(want: Wanted, environment: dict[str, str], instance: Instance) -> None:
     """Select the stack, and clean up after a Pulumi of ours that was killed in the middle of an update."""
     _select(want, environment)
     if not want.embedded:
         return
-    # Only one of our runs can be here (see `node`), so a lock whose process is gone is nobody's.
-    backend_folder = Path(environment["PULUMI_BACKEND_URL"].removeprefix("file://"))
-    locks = list(backend_folder.glob(f".pulumi/locks/**/{want.stack}/*.json"))
+    locks = list(backend(instance).glob(f".pulumi/locks/**/{want.stack}/*.json"))
     if not locks:
         return
     for lock in locks:
-        if Path(f"/proc/{json.loads(lock.read_text())['pid']}").exists():
-            raise ClusterError(
-                f"another Pulumi (process {json.loads(lock.read_text())['pid']}) is updating {want.stack}"
-            )
+        if process := holder(lock):
+            raise ClusterError(f"another Pulumi (process {process}) is updating {want.stack}: wait for it, or end it")
     print("a Pulumi that was killed left its lock: taking it away, and asking the cluster what it had made", flush=True)
     _answer(environment, "cancel", "--yes", "--stack", want.stack)
     _answer(environment, "refresh", "--yes", "--skip-preview", "--clear-pending-creates", "--stack", want.stack)
+
+
+def holder(lock: Path) -> int | None:
+    """The Pulumi process that holds a lock of the file backend, or `None` when it is gone."""
+    process = json.loads(lock.read_text())["pid"]
+    name = Path(f"/proc/{process}/comm")
+    # After a reboot the number may be another program's.
+    return process if name.exists() and name.read_text().strip() == "pulumi" else None
 
 
 def print_addresses(instance: Instance) -> None:
