@@ -71,7 +71,7 @@ _ALL = (
         companions=("pulumi-language-python",),  # found on PATH too, but then every command warns of it
     ),
     Tool(
-        # v3.200.0 is the newest that the module proxy has; the CLI asks no version of its language host.
+        # The newest that can be had as a module; the CLI asks no version of its language host.
         name="pulumi-language-python",
         minutes=1,
         memory_gib=2,

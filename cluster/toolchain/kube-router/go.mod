@@ -1,3 +1,5 @@
+// go-ansiterm and otlptrace are pinned: the module of Docker, which needs them, names no versions, and the newest
+// would raise two dozen others far above those that kube-router was released with.
 module hotstack/toolchain/kube-router
 
 go 1.26
