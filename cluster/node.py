@@ -116,8 +116,8 @@ def _start(instance: Instance, wanted: NodeDaemons, addon_images: Iterable[Image
     with stage(f"{instance.full_name}: network and keys"):
         if process.pid_of(instance, process.NAMESPACES) is None:
             # What still runs, pods included, hangs in a network that nothing can enter any more.
-            cgroups.kill(instance.full_name)
-            network.remove_wire(instance)
+            # The cgroups of its containers go too: the kubelet would look for each one's process for three seconds.
+            _end_processes(instance)
             shutil.rmtree(instance.runtime, ignore_errors=True)
         network.ensure(instance)
         pki.ensure(instance)
@@ -160,9 +160,14 @@ def _is_running(instance: Instance, wanted: NodeDaemons, record: dict[str, Any])
 def _remove(instance: Instance) -> None:
     # First of all: state that is only half removed is no cluster's any more.
     instance.ready_marker.unlink(missing_ok=True)
-    cgroups.kill(instance.full_name)
-    network.remove_wire(instance)
-    cgroups.remove(instance.full_name)
+    _end_processes(instance)
     for folder in (instance.runtime, instance.folder):
         if folder.exists():
             shutil.rmtree(folder)
+
+
+def _end_processes(instance: Instance) -> None:
+    """End everything that runs for an instance, and with it the namespaces that hold its network and its mounts."""
+    cgroups.kill(instance.full_name)
+    network.remove_wire(instance)
+    cgroups.remove(instance.full_name)
