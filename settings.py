@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from components.fastapi_app import FastApiSettings
-from components.model import DnsLabel, Image, Settings
+from components.model import DnsLabel, Image, Settings, model_of
 from components.redis import RedisSettings
 
 ROOT = Path(__file__).parent
@@ -121,10 +121,24 @@ def parse(stack: str, config: Mapping[str, object]) -> StackSettings:
         raise SettingsError(unknown_stack(stack))
     try:
         # By way of JSON: strict types, as the stack file wrote them.
-        return StackSettings.model_validate_json(json.dumps({key: _decoded(value) for key, value in ours.items()}))
+        settings = StackSettings.model_validate_json(json.dumps({key: _decoded(value) for key, value in ours.items()}))
+        problems = list(_missing_sources(settings))
     except ValidationError as error:
-        lines = [f"  {_path(detail)}: {_expectation(detail)}" for detail in error.errors(include_url=False)]
-        raise SettingsError("\n".join([f"Pulumi.{stack}.yaml cannot be used:", *sorted(lines)])) from None
+        problems = [f"{_path(detail)}: {_expectation(detail)}" for detail in error.errors(include_url=False)]
+    if problems:
+        raise SettingsError("\n  ".join([f"Pulumi.{stack}.yaml cannot be used:", *sorted(problems)]))
+    return settings
+
+
+def _missing_sources(settings: StackSettings) -> Iterator[str]:
+    for path, image in images(settings).items():
+        if image.build is None:
+            continue
+        folder, context = build_folders(image)
+        if not (folder / "Dockerfile").is_file():
+            yield f"{NAMESPACE}{path}.build: got {image.build!r}; expected a folder with a Dockerfile"
+        if image.context is not None and not context.is_dir():
+            yield f"{NAMESPACE}{path}.context: got {image.context!r}; expected a folder"
 
 
 def unknown_stack(stack: str) -> str:
@@ -152,7 +166,7 @@ def _path(detail: ErrorDetails) -> str:
 def _expectation(detail: ErrorDetails) -> str:
     kind, given = detail["type"], json.dumps(detail["input"], default=str)
     if kind == "extra_forbidden":
-        return "unknown key; expected one of the keys in docs/configuration.md"
+        return f"unknown key; expected one of {', '.join(_known_keys(detail['loc'][:-1]))}"
     if kind == "missing":
         return "missing, and there is no default"
     if kind == "value_error":
@@ -160,16 +174,23 @@ def _expectation(detail: ErrorDetails) -> str:
     return f"got {given}; {detail['msg'][0].lower()}{detail['msg'][1:]}"
 
 
-def images(settings: StackSettings) -> Iterator[Image]:
-    """The images that a stack runs."""
-    yield settings.redis.image
-    yield settings.fastapi.image
+def _known_keys(path: Sequence[int | str]) -> list[str]:
+    model: type[Settings] = StackSettings
+    for part in path:
+        fields = {field.alias or name: field for name, field in model.model_fields.items()}
+        model = model_of(fields[str(part)]) or model
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def images(settings: StackSettings) -> dict[str, Image]:
+    """The images that a stack runs, by their paths in the stack file."""
+    return {"redis.image": settings.redis.image, "fastapi.image": settings.fastapi.image}
 
 
 def describe(settings: StackSettings) -> dict[str, object]:
     """What a stack wants of the machine around it: its kube context, and the images to build before `pulumi up`."""
     to_build = []
-    for image in images(settings):
+    for image in images(settings).values():
         if image.build is not None:
             folder, context = build_folders(image)
             reference = settings.image_reference(image)

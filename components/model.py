@@ -1,9 +1,10 @@
 """What every component's settings are made of: the strict base model and the few shared parts."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
+from pydantic.fields import FieldInfo
 
 MEBIBYTE = 1024 * 1024
 _UNITS = {"Mi": MEBIBYTE, "Gi": 1024 * MEBIBYTE}
@@ -72,3 +73,9 @@ Spread = Annotated[
 def to_bytes(quantity: str) -> int:
     """The bytes of a `Memory` quantity: `to_bytes("64Mi") == 67108864`."""
     return int(quantity[:-2]) * _UNITS[quantity[-2:]]
+
+
+def model_of(field: FieldInfo) -> type[Settings] | None:
+    """The group of settings that a field holds, also when it may be left out; `None` for a single value."""
+    candidates = get_args(field.annotation) or (field.annotation,)
+    return next((item for item in candidates if isinstance(item, type) and issubclass(item, Settings)), None)

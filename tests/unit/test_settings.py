@@ -23,6 +23,14 @@ REFUSED: dict[str, tuple[Overrides, str]] = {
         {"redis": {"persistence": {"keepVolume": True}}},
         "hotstack:redis.persistence.keepVolume: unknown key",
     ),
+    "an image that nothing builds": (
+        {"redis": {"image": {"build": "images/redos"}}},
+        "hotstack:redis.image.build: got 'images/redos'; expected a folder with a Dockerfile",
+    ),
+    "a build context that is not there": (
+        {"fastapi": {"image": {"context": "apps"}}},
+        "hotstack:fastapi.image.context: got 'apps'; expected a folder",
+    ),
     "a misspelled component": ({"rediss": {}}, "hotstack:rediss: unknown key"),
     "a key in Python's spelling": ({"fastapi": {"node_port": 30001}}, "hotstack:fastapi.node_port: unknown key"),
     "a missing component": ({"redis": None}, "hotstack:redis: missing, and there is no default"),

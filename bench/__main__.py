@@ -1,0 +1,8 @@
+"""`make bench`: every figure that needs the running dev stack."""
+
+import sys
+
+from bench import cluster_memory, preview
+
+if __name__ == "__main__":
+    sys.exit(max(preview.main(), cluster_memory.main()))
