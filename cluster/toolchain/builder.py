@@ -38,6 +38,7 @@ DISK_GIB_PER_TOOL = 3
 GIB = 1 << 30
 LAST_LINES = 20
 UNFINISHED = ".building-"
+GO_TEMPORARY = "tmp"
 
 
 def ensure(*names: str) -> dict[str, Path]:
@@ -151,16 +152,17 @@ def _only_build(name: str) -> Generator[None]:
 
 def _build(tool: Tool, go: Go) -> None:
     """Build `tool` and rename the result to its folder, which appears whole or not at all."""
-    for unfinished in _cache().glob(f"{UNFINISHED}*"):  # the holder of the lock is the only one that builds
-        shutil.rmtree(unfinished)
+    for interrupted in _cache().glob(f"{UNFINISHED}*"):  # the holder of the lock is the only one that builds
+        shutil.rmtree(interrupted, ignore_errors=True)  # a compiler may have outlived its build, and still write there
     _say(f"{tool.name}: building, about {tool.minutes:g} min when nothing is cached")
-    started = time.monotonic()
+    started, folder = time.monotonic(), _folder(tool, go)
     with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=_cache()) as work:
         source, finished = Path(work, "source"), Path(work, "finished")
         shutil.copytree(MODULES / tool.name, source)  # a copy: generated files never land in the checkout
         finished.mkdir()
+        source.with_name(GO_TEMPORARY).mkdir()
         _compile(tool, go, source, finished)
-        finished.rename(_folder(tool, go))
+        finished.rename(folder)
     _say(f"{tool.name}: built in {time.monotonic() - started:.0f} s")
 
 
@@ -189,12 +191,14 @@ def _copy_from_module(file: ModuleFile, tool: Tool, go: Go, source: Path, target
 
 def _run_go(tool: Tool, go: Go, source: Path, *arguments: str) -> str:
     """Run `go` in `source` and return what it printed to standard output."""
-    # setpriv has the kernel interrupt the build when this process dies, by whatever signal.
-    command = ["setpriv", "--pdeathsig", "INT", str(go.program), *arguments]
+    # setpriv has the kernel end the build when this process dies, by whatever signal. A killed go leaves its temporary
+    # files behind: they are kept with the build, to be removed with it.
+    command = ["setpriv", "--pdeathsig", "KILL", str(go.program), *arguments]
+    temporary = {"GOTMPDIR": str(source.with_name(GO_TEMPORARY))}
     done = subprocess.run(
         command,
         cwd=source,
-        env=os.environ | BUILD_ENVIRONMENT,
+        env=os.environ | BUILD_ENVIRONMENT | temporary,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

