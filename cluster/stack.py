@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster import foreign, images, node, paths
+from cluster import foreign, images, node
 from cluster.errors import ClusterError
 from cluster.instance import Instance
 from cluster.stages import stage
@@ -132,7 +132,9 @@ def environment_of(want: Wanted, instance: Instance) -> dict[str, str]:
     """
     environment = pulumi_env()
     if want.embedded:
-        environment["PATH"] = os.pathsep.join([str(kubectl().parent), environment["PATH"]])
+        # A kubectl of the cluster's own version lies beside the binary of which it is another name.
+        kubernetes = ensure("kubernetes")["kubernetes"].parent
+        environment["PATH"] = os.pathsep.join([str(kubernetes), environment["PATH"]])
         backend(instance).mkdir(parents=True, exist_ok=True, mode=0o700)
         environment |= {
             "KUBECONFIG": str(instance.kubeconfig),
@@ -161,22 +163,6 @@ def export_lines(stack: str, instance: Instance) -> str:
 def backend(instance: Instance) -> Path:
     """Pulumi's state of the stacks on the embedded cluster: it lives and dies with the cluster that it describes."""
     return instance.folder / "pulumi"
-
-
-def kubectl() -> Path:
-    """Return a `kubectl` of the embedded cluster's own version; it is that cluster's binary under another name.
-
-    Raises:
-        ClusterError: it had to be built, and could not be.
-    """
-    link = paths.cache() / "bin" / "kubectl"
-    binary = ensure("kubernetes")["kubernetes"]
-    if not link.is_symlink() or link.readlink() != binary:
-        link.parent.mkdir(parents=True, exist_ok=True)
-        fresh = link.with_name(f"kubectl.{os.getpid()}")
-        fresh.symlink_to(binary)
-        fresh.replace(link)
-    return link
 
 
 def pulumi(environment: dict[str, str], *arguments: str) -> None:
