@@ -19,7 +19,11 @@ def problems(instance: Instance) -> list[str]:
             return _server_problems(client, instance) or [
                 *_node_problems(_items(client, "/api/v1/nodes"), instance),
                 *_deployment_problems(_items(client, "/apis/apps/v1/deployments")),
-                *_pod_problems(_items(client, "/api/v1/pods"), containerd.running_containers(instance)),
+                *_pod_problems(
+                    _items(client, "/api/v1/pods"),
+                    known={pod["metadata"]["uid"] for pod in _items(client, f"{_kubelet_url(instance)}/pods")},
+                    running=containerd.running_containers(instance),
+                ),
             ]
     except (httpx2.HTTPError, OSError, ClusterError) as error:
         return [str(error)]
@@ -59,8 +63,12 @@ def wait_until_well(instance: Instance, seconds: float) -> None:
 
 
 def _server_problems(client: httpx2.Client, instance: Instance) -> list[str]:
-    health_of = {"API server": "/readyz", "kubelet": f"https://{instance.node_address}:10250/healthz"}
+    health_of = {"API server": "/readyz", "kubelet": f"{_kubelet_url(instance)}/healthz"}
     return [f"the {server} does not answer" for server, url in health_of.items() if not _is_success(client, url)]
+
+
+def _kubelet_url(instance: Instance) -> str:
+    return f"https://{instance.node_address}:10250"
 
 
 def _is_success(client: httpx2.Client, url: str) -> bool:
@@ -71,7 +79,7 @@ def _is_success(client: httpx2.Client, url: str) -> bool:
 
 
 def _items(client: httpx2.Client, path: str) -> list[dict[str, Any]]:
-    return client.get(path).raise_for_status().json()["items"]
+    return client.get(path).raise_for_status().json()["items"] or []  # the kubelet says null for none
 
 
 def _is_true(condition_type: str, found: dict[str, Any]) -> bool:
@@ -89,17 +97,24 @@ def _deployment_problems(deployments: list[dict[str, Any]]) -> list[str]:
     return [f"{ns}/{name} is not available" for ns, name in addons.DEPLOYMENTS if (ns, name) not in available]
 
 
-def _pod_problems(pods: list[dict[str, Any]], running: set[str]) -> list[str]:
-    """Compare what the API says of pods with what runs: after a crash the API's word is old until the kubelet writes.
+def _pod_problems(pods: list[dict[str, Any]], known: set[str], running: set[str]) -> list[str]:
+    """Compare what the API server says of pods with what there is: after a crash its word is old for some seconds.
 
     A pod of somebody else that is not ready is not the cluster's problem; one of an add-on is.
+
+    Args:
+        pods: the API server's word.
+        known: uids of the pods that the kubelet looks after.
+        running: ids of the containers that have a process.
     """
     found = []
     for pod in pods:
         name = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
         statuses = pod["status"].get("containerStatuses", [])
         said_to_run = {s["containerID"].removeprefix("containerd://") for s in statuses if "running" in s["state"]}
-        if said_to_run - running:
+        if said_to_run and pod["metadata"]["uid"] not in known:
+            found.append(f"the kubelet does not know pod {name} yet")
+        elif said_to_run - running:
             found.append(f"a container of pod {name} is gone")
         elif pod["metadata"]["namespace"] in _ADDON_NAMESPACES and pod["status"].get("phase") == "Running":
             found += [] if _is_true("Ready", pod) else [f"pod {name} is not ready"]

@@ -8,7 +8,7 @@ from cluster.instance import get
 
 def _pod(namespace: str, container: str, ready: bool = True, state: str = "running") -> dict[str, Any]:
     return {
-        "metadata": {"namespace": namespace, "name": "some-pod"},
+        "metadata": {"namespace": namespace, "name": "some-pod", "uid": "1"},
         "status": {
             "phase": "Running",
             "conditions": [{"type": "Ready", "status": str(ready)}],
@@ -18,26 +18,33 @@ def _pod(namespace: str, container: str, ready: bool = True, state: str = "runni
 
 
 def test_a_pod_that_runs_is_no_problem() -> None:
-    assert health._pod_problems([_pod("demo", "a"), _pod("kube-system", "b")], running={"a", "b"}) == []
+    assert health._pod_problems([_pod("demo", "a"), _pod("kube-system", "b")], known={"1"}, running={"a", "b"}) == []
 
 
 def test_a_pod_that_the_api_still_calls_running_after_its_process_was_killed_is_one() -> None:
-    assert health._pod_problems([_pod("demo", "a")], running={"b"}) == ["a container of pod demo/some-pod is gone"]
+    assert health._pod_problems([_pod("demo", "a")], known={"1"}, running={"b"}) == [
+        "a container of pod demo/some-pod is gone"
+    ]
+
+
+def test_a_pod_that_a_new_kubelet_has_not_taken_over_yet_is_one() -> None:
+    found = health._pod_problems([_pod("demo", "a")], known=set(), running={"a"})
+    assert found == ["the kubelet does not know pod demo/some-pod yet"]
 
 
 def test_a_container_that_is_known_to_have_ended_is_none() -> None:
-    assert health._pod_problems([_pod("demo", "a", state="terminated")], running=set()) == []
+    assert health._pod_problems([_pod("demo", "a", state="terminated")], known={"1"}, running=set()) == []
 
 
 def test_only_the_pods_of_addons_must_be_ready() -> None:
-    assert health._pod_problems([_pod("demo", "a", ready=False)], running={"a"}) == []
-    found = health._pod_problems([_pod("traefik", "a", ready=False)], running={"a"})
+    assert health._pod_problems([_pod("demo", "a", ready=False)], known={"1"}, running={"a"}) == []
+    found = health._pod_problems([_pod("traefik", "a", ready=False)], known={"1"}, running={"a"})
     assert found == ["pod traefik/some-pod is not ready"]
 
 
 def test_a_pod_that_has_not_started_anything_yet_is_none() -> None:
-    waiting = {"metadata": {"namespace": "demo", "name": "new"}, "status": {"phase": "Pending"}}
-    assert health._pod_problems([waiting], running=set()) == []
+    waiting = {"metadata": {"namespace": "demo", "name": "new", "uid": "2"}, "status": {"phase": "Pending"}}
+    assert health._pod_problems([waiting], known={"1"}, running=set()) == []
 
 
 def test_an_addon_that_is_missing_or_not_available_is_named() -> None:
