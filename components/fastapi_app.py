@@ -34,9 +34,10 @@ from components.endpoints import RedisEndpoint
 from components.kube.labels import labels, selector
 from components.kube.network import allow, allow_anyone, ingress_policy, namespace
 from components.kube.passwords import generated_password
+from components.kube.pods import container_base, pod_base
 from components.kube.rollout import config_checksum, progress_deadline, timeouts
-from components.kube.scheduling import disruption_budget, resource_requirements, topology_spread
-from components.kube.security import container_security_context, pod_security_context, scratch_mount, scratch_volume
+from components.kube.scheduling import disruption_budget, topology_spread
+from components.kube.security import scratch_mount, scratch_volume
 from components.model import DnsLabel, Image, Resources, Settings, Spread
 
 APP = "fastapi"
@@ -152,13 +153,9 @@ class FastApiApp(pulumi.ComponentResource):
                         ),
                     },
                     "spec": {
-                        "service_account_name": "fastapi",
-                        "automount_service_account_token": False,
-                        "enable_service_links": False,
-                        "security_context": pod_security_context(),
+                        **pod_base("fastapi", [container(args)]),
                         "topology_spread_constraints": topology_spread(pod_selector, settings.spread),
                         "termination_grace_period_seconds": settings.drain_seconds + _SHUTDOWN_SECONDS + 5,
-                        "containers": [container(args)],
                         "volumes": volumes(args.redis),
                     },
                 },
@@ -202,15 +199,10 @@ def container(args: FastApiAppArgs) -> ContainerArgsDict:
     """The uvicorn container."""
     settings = args.settings
     return {
-        "name": "fastapi",
-        "image": args.image,
-        "image_pull_policy": "IfNotPresent",
+        **container_base("fastapi", args.image, settings.resources),
         "env": environment(args.redis),
         "env_from": [{"config_map_ref": {"name": "fastapi-config"}}],
         "ports": [{"name": "http", "container_port": PORT, "protocol": "TCP"}],
-        "resources": resource_requirements(settings.resources),
-        "security_context": container_security_context(),
-        "termination_message_policy": "FallbackToLogsOnError",
         # Start-up gives imports time; liveness asks the process alone, for a restart does not mend Redis; readiness
         # asks whether it can serve.
         "startup_probe": http_probe("/livez", period=1, failures=60),

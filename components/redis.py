@@ -29,9 +29,10 @@ from components.endpoints import RedisEndpoint, SecretKey
 from components.kube.labels import labels, selector
 from components.kube.network import allow, ingress_policy, pods
 from components.kube.passwords import generated_password
+from components.kube.pods import container_base, pod_base
 from components.kube.rollout import config_checksum, timeouts
-from components.kube.scheduling import disruption_budget, resource_requirements, topology_spread
-from components.kube.security import container_security_context, pod_security_context, scratch_mount, scratch_volume
+from components.kube.scheduling import disruption_budget, topology_spread
+from components.kube.security import scratch_mount, scratch_volume
 from components.model import DnsLabel, Image, Memory, Resources, Settings, Spread, to_bytes
 
 APP = "redis"
@@ -235,14 +236,10 @@ class RedisStack(pulumi.ComponentResource):
                         "annotations": config_checksum(config_files(settings)),
                     },
                     "spec": {
-                        "service_account_name": "redis",
-                        "automount_service_account_token": False,
-                        "enable_service_links": False,
-                        "security_context": pod_security_context(),
+                        **pod_base("redis", [container(role, self._args.image, settings)]),
                         "topology_spread_constraints": topology_spread(selector(APP, self._name), settings.spread),
                         # Long enough to write the last snapshot of a full memory to a slow disk.
                         "termination_grace_period_seconds": 60,
-                        "containers": [container(role, self._args.image, settings)],
                         "volumes": volumes(settings, self._password),
                     },
                 },
@@ -321,15 +318,10 @@ def container(role: Role, image: str, settings: RedisSettings) -> ContainerArgsD
     """The redis-server container of a `role`."""
     primary = "redis-0.redis-headless" if role == "replica" else ""
     return {
-        "name": "redis",
-        "image": image,
-        "image_pull_policy": "IfNotPresent",
+        **container_base("redis", image, settings.resources),
         "command": ["/bin/sh", "/etc/redis/start.sh"],
         "env": [{"name": "REDIS_PRIMARY", "value": primary}],
         "ports": [{"name": "redis", "container_port": PORT, "protocol": "TCP"}],
-        "resources": resource_requirements(settings.resources),
-        "security_context": container_security_context(),
-        "termination_message_policy": "FallbackToLogsOnError",
         # Start-up waits for a large append-only file to load; liveness only for an answer of any kind (LOADING is
         # one); readiness for PONG and, on a replica, for the primary's data.
         "startup_probe": exec_probe("ping.sh", period=2, failures=150),

@@ -1,0 +1,33 @@
+"""What all pods and containers have in common."""
+
+from collections.abc import Sequence
+
+from pulumi_kubernetes.core.v1 import ContainerArgsDict, PodSpecArgsDict
+
+from components.kube.scheduling import resource_requirements
+from components.kube.security import container_security_context, pod_security_context
+from components.model import Resources
+
+
+def pod_base(service_account: str, containers: Sequence[ContainerArgsDict]) -> PodSpecArgsDict:
+    """A pod that holds no token, knows no other Service by its environment, and runs as nobody."""
+    return {
+        "service_account_name": service_account,
+        "automount_service_account_token": False,
+        "enable_service_links": False,
+        "security_context": pod_security_context(),
+        "containers": list(containers),
+    }
+
+
+def container_base(name: str, image: str, resources: Resources) -> ContainerArgsDict:
+    """A container that can do little and says why it ended."""
+    return {
+        "name": name,
+        "image": image,
+        # Every image here is pinned, by digest or by a tag made of its content.
+        "image_pull_policy": "IfNotPresent",
+        "resources": resource_requirements(resources),
+        "security_context": container_security_context(),
+        "termination_message_policy": "FallbackToLogsOnError",
+    }
