@@ -20,6 +20,7 @@ from cluster.stages import stage
 
 BASE = "docker.io/library/debian:trixie-slim"
 _UNFINISHED = ".unfinished-"
+_VERSIONS_KEPT = 4
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class Image:
     @property
     def archive(self) -> Path:
         """Where the built image is, as an OCI archive."""
-        return _folder() / f"{self.reference.replace('/', '-').replace(':', '-')}.tar"
+        repository, tag = self.reference.rsplit(":", 1)
+        return _folder() / repository.replace("/", "-").replace(":", "-") / f"{tag}.tar"
 
 
 def load(instance: Instance, wanted: Iterable[Image]) -> None:
@@ -76,6 +78,7 @@ def build(image: Image) -> Path:
             with stage(f"image {image.reference} built"):
                 _build(image.dockerfile, image.context, image.full_reference)
                 _save(image.full_reference, image.archive)
+            _forget_old(image.archive.parent)
     return image.archive
 
 
@@ -112,13 +115,21 @@ def _build(dockerfile: Path, context: Path, ref: str) -> None:
 
 def _save(ref: str, archive: Path) -> None:
     """Write the archive whole or not at all, and leave nothing of the image in buildah's storage."""
-    with tempfile.TemporaryDirectory(dir=archive.parent, prefix=_UNFINISHED) as folder:
+    archive.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=_folder(), prefix=_UNFINISHED) as folder:
         part = Path(folder, archive.name)
         try:
             _buildah("push", ref, f"oci-archive:{part}:{ref}")
         finally:
             _buildah("rmi", ref)
         part.rename(archive)
+
+
+def _forget_old(folder: Path) -> None:
+    """Keep the archives of the last few versions of an image: every change of a source makes a new one."""
+    by_age = sorted(folder.iterdir(), key=lambda archive: archive.stat().st_mtime, reverse=True)
+    for archive in by_age[_VERSIONS_KEPT:]:
+        archive.unlink()
 
 
 def _ensure_base() -> None:
@@ -141,7 +152,9 @@ def _buildah(*arguments: str) -> str:
 
 def _run(*argv: str) -> str:
     environment = os.environ | {"BUILDAH_ISOLATION": "chroot"}
-    done = subprocess.run(argv, capture_output=True, text=True, env=environment)
+    # setpriv has the kernel end the build when this process dies, by whatever signal.
+    command = ["setpriv", "--pdeathsig", "TERM", *argv]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode != 0:
         last_lines = "\n".join((done.stdout + done.stderr).strip().splitlines()[-20:])
         raise ClusterError(f"`{' '.join(argv)}` failed:\n{last_lines}")

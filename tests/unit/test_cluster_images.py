@@ -1,6 +1,9 @@
 """Images of the embedded cluster, with stand-ins for buildah and mmdebstrap that write down how they were called."""
 
-from collections.abc import Callable
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -9,14 +12,15 @@ from cluster import images, paths
 from cluster.errors import ClusterError
 from cluster.images import Image
 
-StandIns = Callable[..., None]
+ROOT = Path(__file__).parents[2]
 
 # Keeps the names of its images in a file, as the real one keeps images in its storage.
 BUILDAH = r"""
 store=$STAND_IN/images; touch $store
 case "$*" in
   *" images "*) grep -F "${*##*reference=}" $store || true ;;
-  *" bud "*) [ -z "$FAIL_BUILD" ] || { echo "no such package" >&2; exit 1; }
+  *" bud "*) [ -z "$HANG_BUILD" ] || { echo $$ > $STAND_IN/hanging; exec sleep 60; }
+             [ -z "$FAIL_BUILD" ] || { echo "no such package" >&2; exit 1; }
              for argument; do case $argument in --tag=*) echo "${argument#--tag=}" >> $store ;; esac; done ;;
   *" push "*) for last; do :; done; file=${last#oci-archive:}
               [ -z "$FAIL_PUSH" ] || { echo part > "${file%%:*}"; exit 1; }
@@ -48,6 +52,11 @@ def _calls(folder: Path, word: str) -> list[str]:
     return [line for line in (folder / "calls").read_text().splitlines() if f" {word} " in f"{line} "]
 
 
+def _cached(folder: Path) -> list[str]:
+    images_folder = folder / "cache" / "images"
+    return sorted(str(path.relative_to(images_folder)) for path in images_folder.rglob("*") if path.is_file())
+
+
 @pytest.fixture
 def image(folder: Path) -> Image:
     return Image("hotstack/redis:0123456789ab", folder / "Dockerfile", folder / "context")
@@ -56,7 +65,7 @@ def image(folder: Path) -> Image:
 def test_a_build_leaves_one_archive_and_nothing_in_the_storage_but_the_base(folder: Path, image: Image) -> None:
     archive = images.build(image)
     assert archive.read_text() == "archive\n"
-    assert sorted(path.name for path in archive.parent.iterdir()) == ["build.lock", archive.name]
+    assert _cached(folder) == ["build.lock", "hotstack-redis/0123456789ab.tar"]
     assert (folder / "images").read_text().split() == [images.BASE]
 
 
@@ -79,6 +88,17 @@ def test_the_base_is_made_once_for_all_images(folder: Path, image: Image) -> Non
     assert len(_calls(folder, "bud")) == 3
 
 
+def test_only_the_last_versions_of_an_image_are_kept(folder: Path, image: Image) -> None:
+    image.archive.parent.mkdir(parents=True)
+    for version in range(6):
+        old = image.archive.with_name(f"{version}.tar")
+        old.touch()
+        os.utime(old, (version, version))
+    images.build(image)
+    kept = [f"hotstack-redis/{version}.tar" for version in ("0123456789ab", 3, 4, 5)]
+    assert _cached(folder) == ["build.lock", *kept]
+
+
 @pytest.mark.parametrize("failure", ["FAIL_BUILD", "FAIL_PUSH"])
 def test_a_build_that_fails_leaves_no_archive_and_the_next_one_succeeds(
     folder: Path, image: Image, monkeypatch: pytest.MonkeyPatch, failure: str
@@ -86,7 +106,7 @@ def test_a_build_that_fails_leaves_no_archive_and_the_next_one_succeeds(
     monkeypatch.setenv(failure, "1")
     with pytest.raises(ClusterError, match="failed"):
         images.build(image)
-    assert [path.name for path in image.archive.parent.iterdir()] == ["build.lock"]
+    assert _cached(folder) == ["build.lock"]
     assert (folder / "images").read_text().split() in ([], [images.BASE])
     monkeypatch.delenv(failure)
     assert images.build(image).read_text() == "archive\n"
@@ -109,6 +129,33 @@ def test_a_machine_without_a_ca_bundle_builds_without_that_secret(
     monkeypatch.setenv("SSL_CERT_FILE", str(folder / "none"))
     images.build(image)
     assert "--secret" not in _calls(folder, "bud")[-1]
+
+
+def test_a_build_that_is_killed_goes_on_nowhere_and_the_next_one_succeeds(
+    folder: Path, image: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = f"from cluster import images; from pathlib import Path; images.build(images.{image!r})"
+    script = script.replace("PosixPath", "Path")
+    monkeypatch.setenv("HANG_BUILD", "1")
+    with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT) as builder:
+        hanging = _wait_for(folder / "hanging")
+        builder.kill()
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{hanging}").exists():
+        assert time.monotonic() < deadline, "the build goes on without its builder"
+        time.sleep(0.01)
+    monkeypatch.delenv("HANG_BUILD")
+    assert images.build(image).read_text() == "archive\n"
+    assert _cached(folder) == ["build.lock", "hotstack-redis/0123456789ab.tar"]
+
+
+def _wait_for(file: Path) -> str:
+    """Return what a file holds, as soon as it holds something."""
+    deadline = time.monotonic() + 10
+    while not (file.exists() and file.read_text()):
+        assert time.monotonic() < deadline, f"{file} does not come"
+        time.sleep(0.01)
+    return file.read_text().strip()
 
 
 @pytest.mark.parametrize(
