@@ -29,7 +29,10 @@ GENERATED = {"mode": "generated"}
 EXISTING = {"mode": "existing", "secretName": "own-password", "secretKey": "secret-of-redis"}
 STANDALONE = {"topology": "standalone"}
 REPLICATION = {"topology": "replication", "replicas": 1}
-REDIS_CHECKS = [(name, check) for name, check in CHECKS if name.startswith("redis-") or name == "network-policy"]
+# Those that a topology or an auth mode can break.
+NAMES = ("ping", "replicas", "read-after-write", "self-heal", "port-forward", "test-pod")
+REDIS_CHECKS = [(name, check) for name, check in CHECKS if name.removeprefix("redis-") in NAMES]
+RESTART_SECONDS = 30
 
 
 @pytest.fixture(scope="module")
@@ -87,14 +90,14 @@ def test_a_password_rotation_refuses_no_client_that_still_has_the_previous_passw
     counts = json.loads(kube.run("logs", "password-client").splitlines()[-1])
     app_log = kube.run("logs", "--selector=app=fastapi", "--tail=-1")
     kube.run("delete", "pod", "password-client", "--now")
-    print(f"rotation in {seconds:.0f} s: client with the previous password {counts}, app {dict(outcomes)}")
+    print(f"rotation in {seconds:.0f} s: client with the previous password {counts}; app {dict(outcomes)}")
 
     assert kube.secret(*password_secret(kube)) != with_old_password
-    assert counts["write ok"] > 0
-    assert counts["read ok"] > 0
     assert [name for name in counts if name.endswith("refused")] == []
-    # No such key, or Redis away for the moment of the primary's restart; nothing else may become of a request.
-    assert set(outcomes) <= {"404", "503"}
+    assert counts["read ok"] > 0
+    # Without Sentinel the primary's restart is a moment without writes: the app says so, and a client waits.
+    assert 0 < counts["longest seconds without a write"] < RESTART_SECONDS
+    assert set(outcomes) <= {"404", "503"}, "404: there is no such key"
     assert "AuthenticationError" not in app_log
 
 
