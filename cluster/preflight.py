@@ -86,7 +86,7 @@ def look(instance: Instance) -> Machine:
         is_root=os.geteuid() == 0,
         python=python,
         available_memory=MEMORY_NEEDED if running else _available_memory(),
-        free_disk={folder: _free_disk(folder) for folder in (paths.cache(), paths.state())},
+        free_disk={} if running else {folder: _free_disk(folder) for folder in (paths.cache(), paths.state())},
         taken_ports=frozenset(filter(_is_taken, _ports_to_publish(instance))),
     )
 

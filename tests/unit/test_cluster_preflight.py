@@ -81,11 +81,14 @@ def test_a_port_that_the_instance_publishes_itself_is_not_taken(
     assert preflight.look(publishing).taken_ports == frozenset()
 
 
-def test_memory_that_a_running_instance_holds_does_not_keep_it_from_being_repaired(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_what_a_running_instance_holds_does_not_keep_it_from_being_repaired(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight, "_available_memory", lambda: GIB)
-    monkeypatch.setattr(cgroups, "pids", lambda _: {1})
-    assert preflight.look(instance.get("test")).available_memory == preflight.MEMORY_NEEDED
-    monkeypatch.setattr(cgroups, "pids", lambda _: set())
-    assert preflight.look(instance.get("test")).available_memory == GIB
+    monkeypatch.setattr(preflight, "_free_disk", lambda _: GIB)
+
+    def lacks(pids: set[int]) -> list[str]:
+        monkeypatch.setattr(cgroups, "pids", lambda _: pids)
+        found = preflight.problems(preflight.look(instance.get("test")))
+        return [word for word in ("of free memory", "of disk") if any(word in problem for problem in found)]
+
+    assert lacks(pids=set()) == ["of free memory", "of disk"]
+    assert lacks(pids={1}) == []
