@@ -61,10 +61,15 @@ def attempt(stack: str = "dev", overrides: Overrides | None = None) -> Outcome:
 
 def config(stack: str, overrides: Overrides | None = None) -> dict[str, str]:
     """The config of a stack as the engine hands it to a program: flat keys, everything but text as JSON."""
+    values = stack_file(stack, overrides)
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
+
+
+def stack_file(stack: str, overrides: Overrides | None) -> dict[str, Any]:
+    """The `config` of a stack file with `overrides` merged in; empty when there is no such file."""
     path = ROOT / f"Pulumi.{stack}.yaml"
     values = yaml.safe_load(path.read_text())["config"] if path.exists() else {}
-    merged = merge(values, {f"{PROJECT}:{key}": value for key, value in (overrides or {}).items()})
-    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in merged.items()}
+    return merge(values, {f"{PROJECT}:{key}": value for key, value in (overrides or {}).items()})
 
 
 def merge(values: Mapping[str, Any], overrides: Overrides) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""The real Pulumi CLI with its real providers and a backend of files; no cluster."""
