@@ -44,7 +44,7 @@ def test_the_addresses_of_pods_services_and_wires_do_not_overlap() -> None:
 
 
 def test_an_unknown_instance_is_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="no instance 'prod' .*: expected one of dev, test, drill"):
+    with pytest.raises(ValueError, match=r"no instance 'prod' .*: expected one of dev, test, drill"):
         instance.get("prod")
 
 
