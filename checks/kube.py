@@ -82,7 +82,8 @@ class Kube:
         if key not in data:
             raise CheckError(f"Secret {name} has no key {key}")
         value = base64.b64decode(data[key]).decode()
-        self.secrets.add(value)
+        if value.strip():
+            self.secrets.add(value.strip())
         return value
 
     @contextmanager

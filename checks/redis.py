@@ -191,7 +191,8 @@ def _password(stack: Stack) -> str | None:
     template = stack.kube.get("statefulset", "redis")["spec"]["template"]["spec"]
     secret = next(volume["secret"] for volume in template["volumes"] if volume["name"] == "auth")
     key = next(item["key"] for item in secret["items"] if item["path"] == "password")
-    return stack.kube.secret(secret["secretName"], key)
+    # As the shell of the pods reads the file: without the line break that many a Secret ends in.
+    return stack.kube.secret(secret["secretName"], key).rstrip("\n")
 
 
 def _run_test_pod(stack: Stack, labels: Mapping[str, str], password: str | None) -> list[str]:

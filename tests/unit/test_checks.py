@@ -84,10 +84,10 @@ class TestResultLines:
 
     @pytest.mark.parametrize("error", [None, CheckError, NotApplicableError, RuntimeError])
     def test_a_secret_that_was_read_is_masked_however_the_check_ends(self, error: type[Exception] | None) -> None:
-        data = {"data": {"API_TOKEN": base64.b64encode(PASSWORD.encode()).decode()}}
+        data = {"data": {"API_TOKEN": base64.b64encode(f"{PASSWORD}\n".encode()).decode()}}
 
         def careless(stack: Stack) -> str:
-            text = f"the token is {stack.kube.secret('fastapi-secret', 'API_TOKEN')}."
+            text = f"the token is {stack.kube.secret('fastapi-secret', 'API_TOKEN').strip()}."
             if error is not None:
                 raise error(text)
             return text
@@ -95,6 +95,11 @@ class TestResultLines:
         line = command.result_line("fastapi-config", careless, stack_with(lambda *_: json.dumps(data)))
         assert PASSWORD not in line
         assert "the token is [secret]." in line
+
+    def test_an_empty_secret_masks_nothing(self) -> None:
+        stack = stack_with(lambda *_: '{"data": {"API_TOKEN": ""}}')
+        line = command.result_line("x", lambda stack: stack.kube.secret("fastapi-secret", "API_TOKEN") + "fine", stack)
+        assert line == "ok x fine (0.0 s)"
 
 
 class TestCommandLine:
