@@ -23,15 +23,16 @@ def _status(instance: Instance) -> int:
 
 
 def _clean() -> None:
-    """Remove the test instance, if it is there, and everything that was built for any instance.
+    """Remove what tests have left of their instances, and everything that was built for any.
 
     Raises:
         ClusterError: the dev instance still runs on what would be removed.
     """
     if instances.get("dev").folder.exists():
         raise ClusterError("the dev stack still exists: `make down` first")
-    if instances.get("test").folder.exists():
-        node.down(instances.get("test"))
+    for name in instances.NAMES:
+        if instances.get(name).folder.exists():
+            node.down(instances.get(name))
     shutil.rmtree(paths.cache(), ignore_errors=True)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from cluster import cgroups, paths
 from cluster.errors import ClusterError
 from cluster.instance import Instance
+from cluster.toolchain.go import find_go
 
 GIB = 1 << 30
 MEMORY_NEEDED = 4 * GIB
@@ -38,6 +39,10 @@ def require(instance: Instance) -> None:
         ClusterError: one sentence a problem, each with what to do.
     """
     found = problems(look(instance))
+    try:
+        find_go()
+    except ClusterError as error:
+        found.append(str(error))
     if found:
         raise ClusterError("\n".join(found))
 

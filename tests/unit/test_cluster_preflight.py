@@ -2,13 +2,14 @@
 
 import dataclasses
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cluster import cgroups, instance, preflight
+from cluster import cgroups, instance, node, packages, preflight
 from cluster.errors import ClusterError
 from cluster.preflight import GIB, Machine
 
@@ -92,3 +93,14 @@ def test_what_a_running_instance_holds_does_not_keep_it_from_being_repaired(monk
 
     assert lacks(pids=set()) == ["of free memory", "of disk"]
     assert lacks(pids={1}) == []
+
+
+def test_a_machine_without_go_is_told_so_before_any_package_is_installed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(preflight, "look", lambda _: FITTING)
+    monkeypatch.setattr(packages, "install_missing", lambda: pytest.fail("packages were installed"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    with pytest.raises(ClusterError, match=r"^Go 1\.26 or newer is needed .*: install it, or `pip install"):
+        node.up(instance.get("test"))
