@@ -57,11 +57,12 @@ test-app: $(READY)  ## the FastAPI service against a real Redis
 	@$(PYTHON) -m cluster packages
 	@$(PYTHON) -m pytest -c app/pyproject.toml app/tests
 
+# Not captured: what these two build on the way takes long, and says so; and their tests print figures.
 test-engine: $(READY)  ## the real Pulumi CLI, without a cluster
-	@$(PYTHON) -m pytest tests/engine
+	@$(PYTHON) -m pytest --verbose --capture=no tests/engine
 
 test-cluster: $(READY)  ## real pods, on an embedded cluster of the tests' own
-	@$(PYTHON) -m pytest tests/cluster
+	@$(PYTHON) -m pytest --verbose --capture=no tests/cluster
 
 bench: $(READY)  ## figures: preview against an empty program, memory of the empty cluster
 	@$(PYTHON) -m bench
