@@ -152,6 +152,15 @@ def test_nothing_of_one_run_is_seen_by_the_next() -> None:
     assert before.error is None
 
 
+def test_a_run_leaves_the_settings_of_the_sdk_as_they_were() -> None:
+    def sdk() -> tuple[str, object, object]:
+        return pulumi.get_stack(), pulumi.runtime.get_config("hotstack:redis"), pulumi.runtime.get_root_resource()
+
+    before = sdk()
+    assert attempt("prod").error is None
+    assert sdk() == before
+
+
 def test_a_graph_refuses_to_guess_which_resource_is_meant() -> None:
     graph = build("dev")
     with pytest.raises(LookupError, match=r"there are .*redis-service"):
