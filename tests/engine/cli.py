@@ -158,7 +158,7 @@ def make_project(
     """A new project with a new stack.
 
     Args:
-        folder: an empty folder; the backend, the kubeconfig and HOME are put into it too.
+        folder: an empty folder; the backend, the kubeconfig and the CLI's own home are put into it too.
         base: the environment in which `pulumi` is found.
         stack: name of the stack; its settings are those of the repository's file.
         overrides: what to merge into these settings.
@@ -166,9 +166,14 @@ def make_project(
             cluster that is away, so that only `preview` works.
     """
     (folder / "backend").mkdir(parents=True)
+    # The CLI keeps a log of every command in its home; the plugins are shared.
+    home = folder / "pulumi-home"
+    home.mkdir()
+    (home / "plugins").symlink_to(Path(base["PULUMI_HOME"]) / "plugins")
     environment = {
         **base,
         "HOME": str(folder),
+        "PULUMI_HOME": str(home),
         "HOTSTACK_ROOT": str(ROOT),
         "PULUMI_BACKEND_URL": f"file://{folder / 'backend'}",
         "PULUMI_CONFIG_PASSPHRASE": "throwaway",

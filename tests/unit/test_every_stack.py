@@ -23,7 +23,7 @@ SHAPES: dict[str, Overrides] = {
     "snapshots on a storage class": {"redis": {"persistence": {"mode": "rdb", "storageClass": "fast"}}},
     "no exposure": {"fastapi": {"nodePort": None, "ingress": None}},
 }
-NAMESPACED_NAMES = {
+CONTRACT = {
     ("StatefulSet", "redis"),
     ("StatefulSet", "redis-replica"),
     ("Service", "redis-service"),
@@ -184,7 +184,7 @@ def test_children_carry_the_name_of_their_component(graph: Graph) -> None:
 
 def test_names_that_are_a_contract_are_there(graph: Graph) -> None:
     there = {(resource.kind, resource.object_name) for resource in graph.objects()}
-    assert there >= NAMESPACED_NAMES
+    assert there >= CONTRACT
     labels = {workload.pod["metadata"]["labels"]["app"] for workload in graph.workloads()}
     assert labels == {"redis", "fastapi"}
 
