@@ -166,19 +166,23 @@ def backend(instance: Instance) -> Path:
 
 
 def pulumi(environment: dict[str, str], *arguments: str) -> None:
-    """Run Pulumi for someone to watch.
+    """Run Pulumi for someone to watch; without stdin, on which a kubeconfig without credentials would have it wait.
 
     Raises:
         ClusterError: it failed; what it printed says why.
     """
-    done = subprocess.run(["pulumi", "--non-interactive", *arguments], cwd=ROOT, env=os.environ | environment)
+    done = subprocess.run(
+        ["pulumi", "--non-interactive", *arguments], cwd=ROOT, env=os.environ | environment, stdin=subprocess.DEVNULL
+    )
     if done.returncode != 0:
         raise ClusterError(f"`pulumi {' '.join(arguments)}` failed; the lines above say why")
 
 
 def _answer(environment: dict[str, str], *arguments: str) -> str:
     command = ["pulumi", "--non-interactive", *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=ROOT, env=os.environ | environment, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
     if done.returncode != 0:
         raise ClusterError(f"`pulumi {' '.join(arguments)}` failed:\n{done.stderr.strip()}")
     return done.stdout

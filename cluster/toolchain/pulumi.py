@@ -38,6 +38,8 @@ def pulumi_env() -> dict[str, str]:
         "PATH": os.pathsep.join([str(cli.parent), os.environ.get("PATH", os.defpath)]),
         "PULUMI_HOME": str(home),
         "PULUMI_SKIP_UPDATE_CHECK": "true",
+        # Every command leaves a log in PULUMI_HOME.
+        "PULUMI_LOG_ROTATION_MAX_TOTAL_MB": "50",
         # A plugin that is not there is an error at once, and not a download in the middle of a preview.
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
     }

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from checks.outcome import eventually
 from cluster import cgroups, process
 from cluster import instance as instances
 from cluster.errors import ClusterError
@@ -23,6 +24,8 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
 
     def run(*argv: str, daemon: str = "etcd") -> int:
         started.append(subprocess.Popen(argv))
+        # Popen returns a moment before the kernel shows the new program's command line.
+        eventually(lambda: None if process.command_line(started[-1].pid) == argv else "not running", 5, pause=0.01)
         folder = tmp_path / DRILL.daemon_cgroup(daemon)
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "cgroup.procs").open("a") as procs:

@@ -339,6 +339,7 @@ def test_the_environment_puts_the_built_cli_first_and_holds_nothing_else(machine
         "PATH": f"{built}/pulumi:{os.environ['PATH']}",
         "PULUMI_HOME": str(machine.cache / "pulumi-home"),
         "PULUMI_SKIP_UPDATE_CHECK": "true",
+        "PULUMI_LOG_ROTATION_MAX_TOTAL_MB": "50",
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
     }
 
