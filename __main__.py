@@ -33,7 +33,12 @@ def main() -> None:
                 "pod-security.kubernetes.io/warn": "restricted",
             },
         },
-        opts=pulumi.ResourceOptions(provider=provider),
+        opts=pulumi.ResourceOptions(
+            provider=provider,
+            protect=settings.redis.protect or None,
+            # A namespace takes every claim in it along, those that are to outlive the stack too.
+            retain_on_delete=settings.redis.keeps_volumes or None,
+        ),
     )
     # The name of the object, and not of the settings: what lives in the namespace comes after it.
     name = namespace.metadata["name"]

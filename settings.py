@@ -41,7 +41,7 @@ class KubernetesSettings(Settings):
     monitoring_namespace: DnsLabel = Field(default="monitoring", description="Whose pods may scrape metrics.")
     image_registry: str | None = Field(
         default=None,
-        pattern=r"^[a-z0-9][a-z0-9.:/_-]*$",
+        pattern=r"^[a-z0-9]([a-z0-9.:/_-]*[a-z0-9])?$",
         description="Registry and path that images built from `images/` are pushed to, for clusters that pull.",
     )
 
@@ -103,7 +103,10 @@ def from_file(stack: str) -> StackSettings:
         content = yaml.safe_load(path.read_text()) or {}
     except yaml.YAMLError as error:
         raise SettingsError(f"{path.name} is not YAML: {error}") from None
-    return parse(stack, content.get("config") or {})
+    config = content.get("config", {}) if isinstance(content, dict) else None
+    if not isinstance(config, dict) or not all(isinstance(key, str) for key in config):
+        raise SettingsError(f"{path.name} has no settings: expected `config:` with keys like `{NAMESPACE}redis:`")
+    return parse(stack, config)
 
 
 def parse(stack: str, config: Mapping[str, object]) -> StackSettings:

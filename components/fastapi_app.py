@@ -154,7 +154,9 @@ class FastApiApp(pulumi.ComponentResource):
                     },
                     "spec": {
                         **pod_base("fastapi", [container(args)]),
-                        "topology_spread_constraints": topology_spread(pod_selector, settings.spread),
+                        "topology_spread_constraints": topology_spread(
+                            pod_selector, settings.spread, settings.replicas
+                        ),
                         "termination_grace_period_seconds": settings.drain_seconds + _SHUTDOWN_SECONDS + 5,
                         "volumes": volumes(args.redis),
                     },
@@ -172,14 +174,22 @@ class FastApiApp(pulumi.ComponentResource):
             metadata=metadata("fastapi-service"),
             spec=service_spec(pod_selector, settings.node_port),
             # After its workload: an `up` that fails then names the pod, not a Service without endpoints.
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[deployment]),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=[deployment],
+                custom_timeouts=timeouts(settings.rollout_timeout_seconds),
+            ),
         )
         if settings.ingress is not None:
             Ingress(
                 f"{name}-ingress",
                 metadata={**metadata("fastapi-ingress"), "annotations": settings.ingress.annotations},
                 spec=ingress_spec(settings.ingress),
-                opts=pulumi.ResourceOptions(parent=self, depends_on=[service]),
+                opts=pulumi.ResourceOptions(
+                    parent=self,
+                    depends_on=[service],
+                    custom_timeouts=timeouts(settings.rollout_timeout_seconds),
+                ),
             )
         self.register_outputs({"port": PORT})
 

@@ -57,11 +57,17 @@ class Resources(Settings):
     """Requests and limits of one container. Memory and local storage are never overcommitted: request = limit."""
 
     cpu: Cpu = Field(default="100m", description="CPU request.")
-    cpu_limit: Cpu = Field(default="1", description="CPU limit.")
+    cpu_limit: Cpu = Field(default="1", description="CPU limit; at least the request.")
     memory: Memory = Field(default="128Mi", description="Memory request and limit.")
     ephemeral_storage: Memory = Field(
         default="128Mi", description="Request and limit of local, lost-with-the-pod storage."
     )
+
+    @model_validator(mode="after")
+    def _limit_covers_the_request(self) -> "Resources":
+        if to_millicores(self.cpu) > to_millicores(self.cpu_limit):
+            raise ValueError(f"`cpu` {self.cpu} is over `cpuLimit` {self.cpu_limit}: raise the limit too")
+        return self
 
 
 Spread = Annotated[
@@ -73,6 +79,11 @@ Spread = Annotated[
 def to_bytes(quantity: str) -> int:
     """The bytes of a `Memory` quantity: `to_bytes("64Mi") == 67108864`."""
     return int(quantity[:-2]) * _UNITS[quantity[-2:]]
+
+
+def to_millicores(quantity: str) -> int:
+    """The millicores of a `Cpu` quantity: `to_millicores("2") == 2000`."""
+    return int(quantity[:-1]) if quantity.endswith("m") else int(quantity) * 1000
 
 
 def model_of(field: FieldInfo) -> type[Settings] | None:

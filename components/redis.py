@@ -32,7 +32,7 @@ from components.kube.passwords import generated_password
 from components.kube.pods import container_base, pod_base
 from components.kube.rollout import config_checksum, timeouts
 from components.kube.scheduling import disruption_budget, topology_spread
-from components.kube.security import scratch_mount, scratch_volume
+from components.kube.security import memory_volume, scratch_mount, scratch_volume
 from components.model import DnsLabel, Image, Memory, Resources, Settings, Spread, to_bytes
 
 APP = "redis"
@@ -62,9 +62,15 @@ class RedisAuth(Settings):
     secret_key: str = Field(default="password", min_length=1, description="Its key, for `existing`.")
 
     @model_validator(mode="after")
-    def _existing_names_its_secret(self) -> "RedisAuth":
+    def _fits_its_mode(self) -> "RedisAuth":
         if (self.mode == "existing") != (self.secret_name is not None):
             raise ValueError("expected `secretName` with mode `existing`, and only then")
+        if self.mode != "existing" and "secret_key" in self.model_fields_set:
+            raise ValueError("`secretKey` has a meaning with mode `existing` only")
+        if self.mode != "generated" and "rotation" in self.model_fields_set:
+            raise ValueError(
+                "`rotation` has a meaning with mode `generated` only: an existing password is yours to change"
+            )
         return self
 
 
@@ -98,6 +104,16 @@ class RedisSettings(Settings):
         default=300, ge=60, le=3600, description="How long `up` waits for each workload."
     )
     protect: bool = Field(default=False, description="Refuse to delete or replace what holds data.")
+
+    @property
+    def keeps_volumes(self) -> bool:
+        """Whether volumes outlive the stack."""
+        return self.persistence.mode != "none" and self.persistence.keep_volumes
+
+    @property
+    def pods(self) -> int:
+        """Redis pods in all."""
+        return 1 if self.topology == "standalone" else 1 + self.replicas
 
     @model_validator(mode="after")
     def _can_work(self) -> "RedisSettings":
@@ -237,7 +253,9 @@ class RedisStack(pulumi.ComponentResource):
                     },
                     "spec": {
                         **pod_base("redis", [container(role, self._args.image, settings)]),
-                        "topology_spread_constraints": topology_spread(selector(APP, self._name), settings.spread),
+                        "topology_spread_constraints": topology_spread(
+                            selector(APP, self._name), settings.spread, settings.pods
+                        ),
                         # Long enough to write the last snapshot of a full memory to a slow disk.
                         "termination_grace_period_seconds": 60,
                         "volumes": volumes(settings, self._password),
@@ -263,7 +281,11 @@ class RedisStack(pulumi.ComponentResource):
             metadata=self._metadata(object_name, role),
             spec=service_spec(selector(APP, self._name, role)),
             # After its workload: an `up` that fails then names the pod, not a Service without endpoints.
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[workload]),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=[workload],
+                custom_timeouts=timeouts(self._args.settings.rollout_timeout_seconds),
+            ),
         )
 
     def _endpoint(self, service: str, workloads: Sequence[pulumi.Resource]) -> RedisEndpoint:
@@ -278,7 +300,7 @@ class RedisStack(pulumi.ComponentResource):
 
 def config_files(settings: RedisSettings) -> dict[str, str]:
     """The files of `redis-config`: the settings and the scripts that the pods run."""
-    scripts = {name: (_FILES / name).read_text() for name in ("start.sh", "ping.sh", "ready.sh")}
+    scripts = {name: (_FILES / name).read_text() for name in ("start.sh", "adopt.sh", "ping.sh", "ready.sh")}
     return {"redis.conf": redis_conf(settings), **scripts}
 
 
@@ -350,7 +372,7 @@ def volumes(settings: RedisSettings, password: SecretKey | None) -> list[VolumeA
     """The volumes of a pod beside its claim."""
     result: list[VolumeArgsDict] = [
         {"name": "config", "config_map": {"name": "redis-config"}},
-        scratch_volume("run"),
+        memory_volume("run"),
     ]
     if settings.persistence.mode == "none":
         result.append(scratch_volume("data", settings.resources.ephemeral_storage))

@@ -14,17 +14,21 @@ def resource_requirements(resources: Resources) -> ResourceRequirementsArgsDict:
     return {"requests": {"cpu": resources.cpu, **fixed}, "limits": {"cpu": resources.cpu_limit, **fixed}}
 
 
-def topology_spread(selector: Mapping[str, str], spread: Spread) -> list[TopologySpreadConstraintArgsDict]:
-    """Pods of `selector` apart from each other, by node and by zone.
+def topology_spread(selector: Mapping[str, str], spread: Spread, pods: int) -> list[TopologySpreadConstraintArgsDict]:
+    """The `pods` of `selector` apart from each other, by node and by zone.
 
     Zones stay a preference even when `spread` is `hard`: a cluster in one zone has no zone label at all.
     """
     by_node: TopologySpreadConstraintArgsDict = {
         "max_skew": 1,
         "topology_key": "kubernetes.io/hostname",
-        "when_unsatisfiable": "DoNotSchedule" if spread == "hard" else "ScheduleAnyway",
+        "when_unsatisfiable": "ScheduleAnyway",
         "label_selector": {"match_labels": dict(selector)},
     }
+    if spread == "hard":
+        by_node["when_unsatisfiable"] = "DoNotSchedule"
+        # With fewer nodes than pods, a second pod on a node would otherwise be within the skew.
+        by_node["min_domains"] = pods
     by_zone: TopologySpreadConstraintArgsDict = {
         "max_skew": 1,
         "topology_key": "topology.kubernetes.io/zone",

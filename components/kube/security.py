@@ -40,6 +40,11 @@ def scratch_volume(name: str, size: str = "16Mi") -> VolumeArgsDict:
     return {"name": name, "empty_dir": {"size_limit": size}}
 
 
+def memory_volume(name: str, size: str = "1Mi") -> VolumeArgsDict:
+    """An emptyDir that is never written to a disk, for what holds a secret."""
+    return {"name": name, "empty_dir": {"medium": "Memory", "size_limit": size}}
+
+
 def scratch_mount(name: str, path: str) -> VolumeMountArgsDict:
     """Where the emptyDir `name` is seen by the container."""
     return {"name": name, "mount_path": path}

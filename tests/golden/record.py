@@ -34,6 +34,7 @@ def _resource(resource: Resource) -> dict[str, Any]:
     said = {
         "dependsOn": waits_for,
         "protect": resource.protect,
+        "retainOnDelete": resource.retain_on_delete,
         "timeouts": dict(resource.timeouts),
         "properties": resource.masked(),
     }

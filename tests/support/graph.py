@@ -24,6 +24,7 @@ class Resource:
         parent: URN of the parent, `None` for the stack's own children.
         dependencies: URNs that it comes after, sorted.
         protect: whether the engine refuses to delete or replace it.
+        retain_on_delete: whether the engine forgets it instead of deleting it.
         aliases: `type::name` of its former identities; an empty part is unchanged.
         timeouts: `{"create": "300s", ...}`; empty when nothing was said.
         provider: name of the provider in Pulumi, empty when the engine would choose one.
@@ -38,6 +39,7 @@ class Resource:
     parent: str | None
     dependencies: tuple[str, ...]
     protect: bool
+    retain_on_delete: bool
     aliases: tuple[str, ...]
     timeouts: Mapping[str, str]
     provider: str

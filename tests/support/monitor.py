@@ -75,6 +75,7 @@ class RecordingMonitor:
             parent=None if request.parent in ("", self._root) else request.parent,
             dependencies=tuple(sorted(request.dependencies)),
             protect=request.protect,
+            retain_on_delete=request.retainOnDelete,
             aliases=tuple(alias.urn or f"{alias.spec.type}::{alias.spec.name}" for alias in request.aliases),
             timeouts=_timeouts(request),
             provider=request.provider.rpartition("::")[0].rpartition("::")[2],

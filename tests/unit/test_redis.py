@@ -236,8 +236,26 @@ def test_nothing_that_would_replace_a_statefulset_has_changed_since_its_first_re
 
 
 def test_prod_protects_what_holds_data_and_dev_does_not() -> None:
-    assert {item.object_name for item in build("prod").objects() if item.protect} == {"redis", "redis-replica"}
+    # The namespace too: it takes every volume in it along.
+    protected = {item.object_name for item in build("prod").objects() if item.protect}
+    assert protected == {"redis", "redis-replica", "hotstack"}
     assert not any(item.protect for item in build("dev").resources)
+
+
+@pytest.mark.parametrize(
+    ("persistence", "outlives"),
+    [
+        ({"mode": "aof", "keepVolumes": True}, True),
+        ({"mode": "aof", "keepVolumes": False}, False),
+        ({"mode": "none", "keepVolumes": True}, False),
+    ],
+    ids=["kept", "not kept", "nothing to keep"],
+)
+def test_the_namespace_of_volumes_that_are_kept_is_not_deleted_with_the_stack(
+    persistence: dict[str, object], outlives: bool
+) -> None:
+    graph = build("dev", {"redis": {"topology": "standalone", "replicas": None, "persistence": persistence}})
+    assert graph.one("Namespace", "demo").retain_on_delete is outlives
 
 
 def test_volumes_outlive_a_scale_down_in_every_stack() -> None:
@@ -268,17 +286,30 @@ def test_every_script_that_a_probe_or_the_container_runs_is_in_the_config() -> N
     assert {command[-1].removeprefix("/etc/redis/") for command in commands} <= files.keys()
 
 
-def test_pods_of_prod_wait_for_a_node_of_their_own_and_those_of_dev_do_not() -> None:
-    def by_node(stack: str) -> set[str]:
-        return {
-            constraint["whenUnsatisfiable"]
-            for workload in redis_workloads(build(stack))
-            for constraint in workload.pod["spec"]["topologySpreadConstraints"]
-            if constraint["topologyKey"] == "kubernetes.io/hostname"
-        }
+def pods_that_find_a_node(workload: Resource, pods: int, nodes: int) -> int:
+    """How many of `pods` the scheduler would place on empty `nodes`, by its rule for spread over nodes."""
+    (constraint,) = (
+        constraint
+        for constraint in workload.pod["spec"]["topologySpreadConstraints"]
+        if constraint["topologyKey"] == "kubernetes.io/hostname"
+    )
+    if constraint["whenUnsatisfiable"] == "ScheduleAnyway":
+        return pods
+    counts = [0] * nodes
+    for _ in range(pods):
+        # Fewer nodes than asked for count as if there were an empty one more.
+        fewest = min(counts) if nodes >= constraint.get("minDomains", 1) else 0
+        if min(counts) + 1 - fewest > constraint["maxSkew"]:
+            break
+        counts[counts.index(min(counts))] += 1
+    return sum(counts)
 
-    assert by_node("prod") == {"DoNotSchedule"}
-    assert by_node("dev") == {"ScheduleAnyway"}
+
+@pytest.mark.parametrize(("stack", "placed"), [("prod", 2), ("dev", 3)])
+def test_pods_of_prod_wait_for_a_node_of_their_own_and_those_of_dev_do_not(stack: str, placed: int) -> None:
+    for workload in redis_workloads(build(stack)):
+        assert pods_that_find_a_node(workload, pods=3, nodes=2) == placed
+        assert pods_that_find_a_node(workload, pods=4, nodes=3) == 4, "a roll's extra pod must find a place"
 
 
 def test_up_waits_for_redis_as_long_as_the_stack_file_says() -> None:

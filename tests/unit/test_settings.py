@@ -99,6 +99,22 @@ REFUSED: dict[str, tuple[Overrides, str]] = {
         {"redis": {"auth": {"mode": "generated", "secretName": "mine"}}},
         "hotstack:redis.auth: expected `secretName` with mode `existing`, and only then",
     ),
+    "a rotation of a password that is not generated": (
+        {"redis": {"auth": {"mode": "existing", "secretName": "mine", "rotation": 2}}},
+        "hotstack:redis.auth: `rotation` has a meaning with mode `generated` only",
+    ),
+    "a key of no Secret": (
+        {"redis": {"auth": {"mode": "generated", "secretKey": "mine"}}},
+        "hotstack:redis.auth: `secretKey` has a meaning with mode `existing` only",
+    ),
+    "more CPU asked for than allowed": (
+        {"fastapi": {"resources": {"cpu": "2"}}},
+        "hotstack:fastapi.resources: `cpu` 2 is over `cpuLimit` 1",
+    ),
+    "a registry that ends in a slash": (
+        {"kubernetes": {"imageRegistry": "registry.example.com/"}},
+        'hotstack:kubernetes.imageRegistry: got "registry.example.com/"',
+    ),
     "a certificate for no name": (
         {"fastapi": {"ingress": {"tlsSecretName": "tls"}}},
         "hotstack:fastapi.ingress: `tlsSecretName` needs `host`",
@@ -132,6 +148,16 @@ def test_an_unknown_stack_is_told_which_ones_there_are_and_creates_nothing() -> 
         "unknown stack 'qa': expected a Pulumi.qa.yaml with `hotstack:` settings; there are dev, prod, staging"
     )
     assert outcome.graph.resources == ()
+
+
+@pytest.mark.parametrize("content", ["- redis", "config: [1]", "config: {1: redis}", "config:", "just words"])
+def test_a_stack_file_that_holds_no_settings_is_told_so(
+    content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "ROOT", tmp_path)
+    (tmp_path / "Pulumi.odd.yaml").write_text(content)
+    with pytest.raises(SettingsError, match=r"Pulumi\.odd\.yaml has no settings: expected `config:` with keys like"):
+        settings.from_file("odd")
 
 
 @pytest.mark.parametrize("stack", STACKS)
