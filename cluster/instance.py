@@ -57,6 +57,11 @@ class Instance:
         return paths.runtime() / f"{self.name}.lock"
 
     @property
+    def ownership_marker(self) -> Path:
+        """File that says that the folder was made for this instance, and may be removed with all that is in it."""
+        return self.folder / "hotstack-instance"
+
+    @property
     def ready_marker(self) -> Path:
         """File that exists once the instance has been a working cluster, and so may hold data."""
         return self.folder / "became-ready"

@@ -55,6 +55,7 @@ def up(instance: Instance) -> Path:
         ClusterError: the machine lacks something (nothing was changed then), or a step failed.
     """
     preflight.require(instance)
+    _require_own_folder(instance)
     with locks.held(instance.lock):
         packages.install_missing()
         binaries = ensure("kubernetes", "kube-router", *addons.TOOLS)
@@ -62,7 +63,7 @@ def up(instance: Instance) -> Path:
         if instance.folder.exists() and not instance.ready_marker.exists():
             with stage(f"{instance.full_name}: removing what an interrupted start has left"):
                 _remove(instance)
-        instance.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _claim_folder(instance)
         wanted = daemons.of_node(instance, binaries["kubernetes"], binaries["kube-router"], addon.pause.full_reference)
         manifests = addons.manifests(instance, addon)
         record = _record(wanted, manifests)
@@ -78,9 +79,10 @@ def down(instance: Instance) -> None:
     """Remove an instance: its processes, pods, network and all of its state, data on volumes included.
 
     Raises:
-        ClusterError: this is not root, or a process does not end.
+        ClusterError: this is not root, the folder is not the instance's, or a process does not end.
     """
     _require_root()
+    _require_own_folder(instance)
     with locks.held(instance.lock), stage(f"{instance.full_name}: stopped and removed"):
         _remove(instance)
 
@@ -110,6 +112,25 @@ def status(instance: Instance) -> Status:
 def _require_root() -> None:
     if os.geteuid() != 0:
         raise ClusterError("the embedded cluster is root's: run this as root")
+
+
+def _require_own_folder(instance: Instance) -> None:
+    """Refuse a folder that something else has filled: HOTSTACK_STATE may name one where `dev` is no cluster at all."""
+    if not instance.folder.exists() or instance.ownership_marker.exists():
+        return
+    # An instance of an earlier version has no marker, nor has one of which only Pulumi's state was asked for.
+    content = {path.name for path in instance.folder.iterdir()}
+    only_pulumi = content == {"pulumi"} and all(p.name == ".pulumi" for p in (instance.folder / "pulumi").iterdir())
+    if content and not instance.ready_marker.exists() and not only_pulumi:
+        raise ClusterError(
+            f"{instance.folder} is not of the embedded cluster, which would remove all that is in it: "
+            "set HOTSTACK_STATE to another folder"
+        )
+
+
+def _claim_folder(instance: Instance) -> None:
+    instance.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    instance.ownership_marker.touch()
 
 
 def _start(instance: Instance, wanted: NodeDaemons, addon_images: Iterable[Image]) -> None:
@@ -158,12 +179,25 @@ def _is_running(instance: Instance, wanted: NodeDaemons, record: dict[str, Any])
 
 
 def _remove(instance: Instance) -> None:
+    if instance.folder.exists():
+        _claim_folder(instance)
     # First of all: state that is only half removed is no cluster's any more.
     instance.ready_marker.unlink(missing_ok=True)
     _end_processes(instance)
-    for folder in (instance.runtime, instance.folder):
-        if folder.exists():
-            shutil.rmtree(folder)
+    if instance.runtime.exists():
+        shutil.rmtree(instance.runtime)
+    if instance.folder.exists():
+        _remove_folder(instance)
+
+
+def _remove_folder(instance: Instance) -> None:
+    """Remove the folder, and last of all what says that it is ours: a removal that is cut short can go on."""
+    for path in set(instance.folder.iterdir()) - {instance.ownership_marker}:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    shutil.rmtree(instance.folder)
 
 
 def _end_processes(instance: Instance) -> None:
