@@ -21,7 +21,7 @@ _KEY_PREFIX = "hotstack-check"
 _READ_AFTER_WRITE = Path(__file__).parent / "in_pod" / "read_after_write.py"
 _PING = Path(__file__).parent / "in_pod" / "ping.sh"
 # The password goes from a file of the pod into the environment of redis-cli, and so is in no argument list.
-_WITH_PASSWORD = ("sh", "-c", 'REDISCLI_AUTH=$(cat /etc/redis-auth/password) exec "$@"', "sh")
+_WITH_PASSWORD = ("sh", "-c", 'REDISCLI_AUTH=$(tr -d "\r\n" </etc/redis-auth/password) exec "$@"', "sh")
 
 
 def ping(stack: Stack) -> str:
@@ -192,7 +192,7 @@ def _password(stack: Stack) -> str | None:
     secret = next(volume["secret"] for volume in template["volumes"] if volume["name"] == "auth")
     key = next(item["key"] for item in secret["items"] if item["path"] == "password")
     # As the shell of the pods reads the file: without the line break that many a Secret ends in.
-    return stack.kube.secret(secret["secretName"], key).rstrip("\n")
+    return stack.kube.secret(secret["secretName"], key).rstrip("\r\n")
 
 
 def _run_test_pod(stack: Stack, labels: Mapping[str, str], password: str | None) -> list[str]:

@@ -22,11 +22,13 @@ OWN_SECRET = {
     "apiVersion": "v1",
     "kind": "Secret",
     "metadata": {"name": "own-password", "namespace": STACK},
-    "stringData": {"secret-of-redis": "a-password-from-elsewhere"},
+    # What a person may choose, and a shell, an ACL file or a configuration file may stumble over.
+    "stringData": {"secret-of-redis": 'it\'s "a" \\ $password # from `elsewhere`\r\n'},
 }
 NONE = {"mode": "none"}
 GENERATED = {"mode": "generated"}
 EXISTING = {"mode": "existing", "secretName": "own-password", "secretKey": "secret-of-redis"}
+KEPT = {"mode": "aof", "size": "256Mi", "keepVolumes": True}
 STANDALONE = {"topology": "standalone"}
 REPLICATION = {"topology": "replication", "replicas": 1}
 # Those that a topology or an auth mode can break.
@@ -75,6 +77,26 @@ def test_going_from_standalone_to_replication_leaves_the_primary_running(project
         redis.replicas(back)
 
 
+def test_data_survives_a_change_of_persistence_in_both_directions(project: Project) -> None:
+    written: list[str] = []
+    for mode in ("rdb", "aof", "rdb", "aof"):
+        stack = project.up({**STANDALONE, "auth": NONE, "persistence": {**KEPT, "mode": mode}})
+        found = redis_cli(stack, "MGET", *written).split() if written else []
+        assert found == written, f"with {mode}"
+        written.append(f"while-{mode}-{len(written)}")
+        redis_cli(stack, "SET", written[-1], written[-1])
+
+
+def test_volumes_that_are_kept_outlive_the_stack(project: Project) -> None:
+    kept = {**STANDALONE, "auth": NONE, "persistence": KEPT}
+    redis_cli(project.up(kept), "SET", "outlives", "the stack")
+    project.destroy()
+    stack = project.up(kept)
+    assert redis_cli(stack, "GET", "outlives").strip() == "the stack"
+    # For the tests that come after this one, in whatever order.
+    stack.kube.run("apply", "--filename=-", stdin=json.dumps(OWN_SECRET))
+
+
 def test_a_password_rotation_refuses_no_client_that_still_has_the_previous_password(project: Project) -> None:
     stack = project.up({"topology": "replication", "replicas": 2, "auth": GENERATED})
     kube = stack.kube
@@ -99,6 +121,10 @@ def test_a_password_rotation_refuses_no_client_that_still_has_the_previous_passw
     assert 0 < counts["longest seconds without a write"] < RESTART_SECONDS
     assert set(outcomes) <= {"404", "503"}, "404: there is no such key"
     assert "AuthenticationError" not in app_log
+
+
+def redis_cli(stack: Stack, *arguments: str) -> str:
+    return stack.kube.run("exec", "redis-0", "--", "redis-cli", *arguments)
 
 
 def uid(stack: Stack, pod: str) -> str:
