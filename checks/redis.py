@@ -21,7 +21,7 @@ _KEY_PREFIX = "hotstack-check"
 _READ_AFTER_WRITE = Path(__file__).parent / "in_pod" / "read_after_write.py"
 _PING = Path(__file__).parent / "in_pod" / "ping.sh"
 # The password goes from a file of the pod into the environment of redis-cli, and so is in no argument list.
-_WITH_PASSWORD = ("sh", "-c", 'REDISCLI_AUTH=$(tr -d "\r\n" </etc/redis-auth/password) exec "$@"', "sh")
+_WITH_PASSWORD = ("sh", "-c", r'REDISCLI_AUTH=$(tr -d "\r\n" </etc/redis-auth/password) exec "$@"', "sh")
 
 
 def ping(stack: Stack) -> str:
