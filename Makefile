@@ -8,7 +8,7 @@ export REGISTRY
 
 # What runs outside of Pulumi but needs its CLI, kubectl or the kubeconfig gets them from here.
 define with_env
-eval "$$($(PYTHON) -m cluster env --stack $(STACK) --instance $(INSTANCE))" && $(1)
+e="$$($(PYTHON) -m cluster env --stack $(STACK) --instance $(INSTANCE))" && eval "$$e" && $(1)
 endef
 
 .PHONY: help up preview down clean env status check test test-unit test-app test-engine test-cluster bench \
@@ -21,7 +21,7 @@ $(READY): requirements-dev.txt
 	@echo "python: packages of requirements-dev.txt into .venv" >&2
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Python $$(python3 -V 2>&1 | cut -d' ' -f2) is too old: install Python 3.11 or newer as python3" >&2; exit 1; }
-	@python3 -m venv --clear .venv \
+	@rm -rf .venv && python3 -m venv .venv \
 	  || { echo "this Python cannot make a virtual environment: install python3-venv" >&2; exit 1; }
 	@.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
@@ -32,10 +32,10 @@ up: $(READY)  ## everything that is missing, then `pulumi up` of STACK (dev), th
 preview: $(READY)  ## Pulumi's preview of STACK
 	@$(PYTHON) -m cluster preview --stack $(STACK)
 
-down: $(READY)  ## destroy STACK and, if it is the embedded cluster's, the cluster; nothing stays
-	@$(PYTHON) -m cluster down --stack $(STACK)
+down: $(READY)  ## destroy STACK and, if it is the embedded cluster's, the cluster; any other STACK asks for YES=1
+	@$(PYTHON) -m cluster down --stack $(STACK) $(if $(filter 1,$(YES)),--yes)
 
-clean: down  ## down, and remove the caches too: builds, images, .venv
+clean: $(READY)  ## down of the embedded cluster, and remove the caches too: builds, images, .venv
 	@$(PYTHON) -m cluster clean
 	@rm -rf .venv
 
@@ -45,8 +45,8 @@ env: $(READY)  ## `export` lines: eval "$$(make -s env)" and kubectl and pulumi 
 status: $(READY)  ## what runs of the embedded cluster
 	@$(PYTHON) -m cluster status
 
-check: $(READY)  ## walk through the running STACK, a line a check
-	@$(call with_env,$(PYTHON) -m checks --stack $(STACK))
+check: $(READY)  ## walk through the running STACK, a line a check; CHECK=NAME for one (redis-self-heal: protected stacks)
+	@$(call with_env,$(PYTHON) -m checks --stack $(STACK) $(CHECK))
 
 test: lint types test-unit test-app test-engine test-cluster  ## every test that this machine can run
 

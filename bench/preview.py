@@ -56,7 +56,7 @@ def main() -> int:
     if not stack.backend(dev).exists():
         print("bench: there is no dev stack: run `make up` first", file=sys.stderr)
         return 2
-    environment = stack.environment_of(stack.wanted("dev"), dev)
+    environment = stack.pulumi_environment(stack.wanted("dev"), dev)
     with tempfile.TemporaryDirectory() as scratch:
         backend = Path(scratch, "state")
         backend.mkdir()

@@ -5,11 +5,14 @@ import contextlib
 import shutil
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from cluster import instance as instances
 from cluster import node, packages, paths, stack
 from cluster.errors import ClusterError
 from cluster.instance import Instance
+
+_CACHED = ("images", "pulumi-home", "toolchain")  # all that the project keeps in its cache
 
 
 def _status(instance: Instance) -> int:
@@ -23,17 +26,24 @@ def _status(instance: Instance) -> int:
 
 
 def _clean() -> None:
-    """Remove what tests have left of their instances, and everything that was built for any.
+    """Take down every instance that there is, and remove everything that was built for any.
 
     Raises:
-        ClusterError: the dev instance still runs on what would be removed.
+        ClusterError: an instance could not be taken down; what it runs on is still there then.
     """
-    if instances.get("dev").folder.exists():
-        raise ClusterError("the dev stack still exists: `make down` first")
+    dev = instances.get("dev")
+    if dev.folder.exists():
+        if not stack.wanted("dev").embedded:
+            raise ClusterError("an embedded cluster still exists: run `make down STACK=…` of the stack on it first")
+        stack.down("dev", dev)
     for name in instances.NAMES:
         if instances.get(name).folder.exists():
             node.down(instances.get(name))
-    shutil.rmtree(paths.cache(), ignore_errors=True)
+    # The folder itself may be a whole disk that the user pointed us to.
+    for folder in filter(Path.exists, map(paths.cache().joinpath, _CACHED)):
+        shutil.rmtree(folder)
+    with contextlib.suppress(OSError):
+        paths.cache().rmdir()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -48,9 +58,11 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text)
         command.add_argument("--stack", default="dev")
         command.add_argument("--instance", choices=instances.NAMES, default="dev", help="the embedded cluster to use")
+        if name == "down":
+            command.add_argument("--yes", action="store_true", help="destroy a stack on a cluster that is not embedded")
     status = commands.add_parser("status", help="what runs of an embedded cluster; fails if it is not healthy")
     status.add_argument("--instance", choices=instances.NAMES, default="dev")
-    commands.add_parser("clean", help="remove everything that was built; refused while the dev stack exists")
+    commands.add_parser("clean", help="take the embedded cluster down, and remove everything that was built")
     commands.add_parser("packages", help="install the Debian packages of the tests that are missing")
     return parser
 
@@ -65,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             case "preview":
                 stack.preview(chosen.stack, instances.get(chosen.instance))
             case "down":
-                stack.down(chosen.stack, instances.get(chosen.instance))
+                stack.down(chosen.stack, instances.get(chosen.instance), confirmed=chosen.yes)
             case "env":
                 # A shell evaluates what comes out, so what is said on the way must not be in it.
                 with contextlib.redirect_stdout(sys.stderr):
@@ -79,6 +91,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 packages.install_missing(packages.FOR_TESTS)
     except ClusterError as error:
         print(error, file=sys.stderr)
+        return 1
+    except PermissionError as error:
+        print(
+            f"no permission for {error.filename}: run this as whoever ran `make up` (root, for the embedded cluster)",
+            file=sys.stderr,
+        )
         return 1
     return 0
 

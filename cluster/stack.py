@@ -8,8 +8,10 @@ import os
 import shlex
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cluster import foreign, images, node
 from cluster.errors import ClusterError
@@ -20,6 +22,7 @@ from cluster.toolchain.pulumi import pulumi_env
 
 ROOT = Path(__file__).parent.parent
 EMBEDDED_CONTEXT = "hotstack"
+_DESTROY_UNASKED = ("destroy", "--yes", "--skip-preview", "--suppress-progress", "--stack")
 
 
 @dataclass(frozen=True)
@@ -66,9 +69,10 @@ def up(stack: str, instance: Instance) -> None:
     if want.embedded:
         node.up(instance)
         images.load(instance, want.images)
+        backend(instance).mkdir(exist_ok=True, mode=0o700)
     else:
         foreign.load(want.context, want.registry, want.images)
-    environment = environment_of(want, instance)
+    environment = pulumi_environment(want, instance)
     with stage(f"pulumi up of {stack}"):
         _recover(want, environment, instance)
         pulumi(environment, "up", "--yes", "--skip-preview", "--suppress-progress", "--stack", stack)
@@ -88,54 +92,96 @@ def _check_registry(want: Wanted, registry: str | None) -> None:
 
 
 def preview(stack: str, instance: Instance) -> None:
-    """Show what `up` would change; needs no cluster, but says more when it can reach it.
+    """Show what `up` would change; needs Pulumi and no cluster, but says more when it can reach one.
 
     Raises:
         ClusterError: Pulumi failed.
     """
     want = wanted(stack)
-    environment = environment_of(want, instance)
-    _select(want, environment)
-    pulumi(environment, "preview", "--diff", "--stack", stack)
+    environment = pulumi_environment(want, instance)
+    with tempfile.TemporaryDirectory() as empty:
+        if want.embedded and not backend(instance).exists():
+            # Nothing of the cluster may appear before `up` makes it.
+            environment["PULUMI_BACKEND_URL"] = f"file://{empty}"
+        _select(want, environment)
+        pulumi(environment, "preview", "--diff", "--stack", stack)
 
 
-def down(stack: str, instance: Instance) -> None:
+def down(stack: str, instance: Instance, confirmed: bool = False) -> None:
     """Destroy the stack; and stop its cluster if that is the embedded one, so that nothing of it stays.
 
+    Args:
+        stack: its name.
+        instance: the embedded cluster, for a stack that lives on it.
+        confirmed: somebody has said that a stack on another cluster is to go; without, it is only shown what would.
+
     Raises:
-        ClusterError: Pulumi refused, because something is protected for example; nothing is stopped then.
+        ClusterError: something is protected, another stack would go too, or nobody confirmed (nothing was destroyed
+            then); or Pulumi failed, and nothing is stopped.
     """
     want = wanted(stack)
-    if not want.embedded:
-        pulumi(
-            environment_of(want, instance),
-            "destroy",
-            "--yes",
-            "--skip-preview",
-            "--suppress-progress",
-            "--stack",
-            stack,
-        )
+    if want.embedded:
+        _down_with_cluster(want, instance)
     else:
-        if node.answers(instance) and backend(instance).exists():
-            environment = environment_of(want, instance)
-            _recover(want, environment, instance)
-            pulumi(environment, "destroy", "--yes", "--skip-preview", "--suppress-progress", "--stack", stack)
-        node.down(instance)
+        _down_elsewhere(want, pulumi_environment(want, instance), confirmed)
 
 
-def environment_of(want: Wanted, instance: Instance) -> dict[str, str]:
-    """The variables that make `pulumi` and `kubectl` work on the stack; none of them is a secret.
+def _down_elsewhere(want: Wanted, environment: dict[str, str], confirmed: bool) -> None:
+    exported = json.loads(_answer(environment, "stack", "export", "--stack", want.stack))
+    _refuse_protected(want, (exported["deployment"] or {}).get("resources", []))
+    if not confirmed:
+        pulumi(environment, "destroy", "--preview-only", "--stack", want.stack)
+        raise ClusterError(f"nothing was destroyed: `make down STACK={want.stack} YES=1` destroys what is shown above")
+    pulumi(environment, *_DESTROY_UNASKED, want.stack)
+
+
+def _down_with_cluster(want: Wanted, instance: Instance) -> None:
+    stacks = _stacks_on(instance)
+    if others := sorted(name for name, resources in stacks.items() if resources and name != want.stack):
+        raise ClusterError(
+            f"the cluster of {want.stack} would take other stacks along, {', '.join(others)}: destroy them first "
+            '(`eval "$(make -s env)"`, then `pulumi destroy --stack NAME`)'
+        )
+    resources = stacks.get(want.stack, [])
+    _refuse_protected(want, resources)
+    # A node that is not well never finishes the end of a pod; nothing of the stack outlives its cluster anyway.
+    if resources and (problems := node.status(instance).problems):
+        print(f"{want.stack} goes with its cluster, without `pulumi destroy`, since: {'; '.join(problems)}", flush=True)
+    elif resources:
+        environment = pulumi_environment(want, instance)
+        _recover(want, environment, instance)
+        pulumi(environment, *_DESTROY_UNASKED, want.stack)
+    node.down(instance)
+
+
+def _stacks_on(instance: Instance) -> dict[str, list[dict[str, Any]]]:
+    """The resources in the state of each stack on the embedded cluster; read without Pulumi, which may not be there."""
+    states = {file.stem: json.loads(file.read_text()) for file in backend(instance).glob(".pulumi/stacks/*/*.json")}
+    return {name: (state["checkpoint"]["latest"] or {}).get("resources", []) for name, state in states.items()}
+
+
+def _refuse_protected(want: Wanted, resources: list[dict[str, Any]]) -> None:
+    """Refuse before Pulumi starts: it would first destroy all that is around what it must not touch."""
+    names = [
+        f"{each['type'].rpartition(':')[2]} {each['urn'].rpartition('::')[2]}"
+        for each in resources
+        if each.get("protect")
+    ]
+    if names:
+        raise ClusterError(
+            f"{want.stack} protects {', '.join(names)}; nothing was destroyed: set `protect: false` in "
+            f"Pulumi.{want.stack}.yaml and run `make up STACK={want.stack}` first"
+        )
+
+
+def pulumi_environment(want: Wanted, instance: Instance) -> dict[str, str]:
+    """The variables that make `pulumi` work on the stack; none of them is a secret.
 
     Raises:
         ClusterError: a tool had to be built, and could not be.
     """
     environment = pulumi_env()
     if want.embedded:
-        # A kubectl of the cluster's own version lies beside the binary of which it is another name.
-        kubernetes = ensure("kubernetes")["kubernetes"].parent
-        environment["PATH"] = os.pathsep.join([str(kubernetes), environment["PATH"]])
-        backend(instance).mkdir(parents=True, exist_ok=True, mode=0o700)
         environment |= {
             "KUBECONFIG": str(instance.kubeconfig),
             "PULUMI_BACKEND_URL": f"file://{backend(instance)}",
@@ -147,6 +193,20 @@ def environment_of(want: Wanted, instance: Instance) -> dict[str, str]:
         # Where the user is logged in is the user's own business.
         users_home = os.environ.get("PULUMI_HOME") or str(Path.home() / ".pulumi")
         environment["PULUMI_CREDENTIALS_PATH"] = os.environ.get("PULUMI_CREDENTIALS_PATH") or users_home
+    return environment
+
+
+def environment_of(want: Wanted, instance: Instance) -> dict[str, str]:
+    """`pulumi_environment` with `kubectl` on PATH too, of the embedded cluster's own version.
+
+    Raises:
+        ClusterError: a tool had to be built, and could not be.
+    """
+    environment = pulumi_environment(want, instance)
+    if want.embedded:
+        # It lies beside the binary of which it is another name.
+        kubernetes = ensure("kubernetes")["kubernetes"].parent
+        environment["PATH"] = os.pathsep.join([str(kubernetes), environment["PATH"]])
     return environment
 
 
