@@ -11,7 +11,7 @@ from cluster.errors import ClusterError
 from cluster.images import Image, ca_secret
 from cluster.stages import stage
 
-_Command = tuple[str, ...]  # with {ref}, {archive} and {cluster} to be filled in
+_Command = tuple[str, ...]  # with {ref}, {archive}, {context} and {cluster} to be filled in
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class _Builder:
     """A tool that builds images, keeps them, and can hand them on."""
 
     build: _Command
+    inspect: _Command  # fails for an image that is not there
     save: _Command
     push: _Command
 
@@ -29,7 +30,11 @@ class _Builder:
 
 @dataclass(frozen=True)
 class _Cluster:
-    """A kind of cluster that takes images from a file."""
+    """A kind of cluster that takes images from a file.
+
+    The context of a kind or k3d cluster is its name with a prefix; that of a minikube cluster is the name itself, which
+    is `minikube` unless someone chose another: those that begin so are known.
+    """
 
     context_prefix: str
     load: _Command
@@ -42,16 +47,19 @@ class _Cluster:
 _BUILDERS = (  # the first that works is taken
     _Builder(
         build=("docker", "build"),
+        inspect=("docker", "image", "inspect", "{ref}"),
         save=("docker", "save", "--output={archive}", "{ref}"),
         push=("docker", "push", "{ref}"),
     ),
     _Builder(
         build=("podman", "build"),
+        inspect=("podman", "image", "inspect", "{ref}"),
         save=("podman", "save", "--format=docker-archive", "--output={archive}", "{ref}"),
         push=("podman", "push", "{ref}"),
     ),
     _Builder(
         build=("buildah", "bud"),
+        inspect=("buildah", "inspect", "--type=image", "{ref}"),
         save=("buildah", "push", "{ref}", "docker-archive:{archive}:{ref}"),
         push=("buildah", "push", "{ref}"),
     ),
@@ -59,12 +67,12 @@ _BUILDERS = (  # the first that works is taken
 _CLUSTERS = (
     _Cluster("kind-", ("kind", "load", "image-archive", "{archive}", "--name={cluster}")),
     _Cluster("k3d-", ("k3d", "image", "import", "{archive}", "--cluster={cluster}")),
-    _Cluster("minikube", ("minikube", "image", "load", "{archive}")),
+    _Cluster("minikube", ("minikube", "image", "load", "{archive}", "--profile={context}")),
 )
 
 
 def load(context: str, registry: str | None, images: Iterable[Image]) -> None:
-    """Build images and make them available to the cluster of a kube context.
+    """Build images that are not there yet, and make them available to the cluster of a kube context.
 
     They are pushed when the stack names a registry (it is part of their references then), and otherwise brought in by
     the cluster's own tool.
@@ -83,9 +91,11 @@ def load(context: str, registry: str | None, images: Iterable[Image]) -> None:
     cluster = None if registry else _cluster_of(context)
     builder = _working_builder()
     for image in wanted:
-        with stage(f"image {image.reference} built by {builder.tool}"):
-            files = (f"--file={image.dockerfile}", f"--tag={image.full_reference}", str(image.context))
-            _run(*builder.build, *ca_secret(), *files)
+        # A tag is made of the content that it was built from. Whether the cluster has it, nobody here knows.
+        if not _is_built(image, builder):
+            with stage(f"image {image.reference} built by {builder.tool}"):
+                files = (f"--file={image.dockerfile}", f"--tag={image.full_reference}", str(image.context))
+                _run(*builder.build, *ca_secret(), *files)
         if cluster is None:
             with stage(f"image {image.reference} pushed"):
                 _run(*_filled(builder.push, ref=image.full_reference))
@@ -94,11 +104,16 @@ def load(context: str, registry: str | None, images: Iterable[Image]) -> None:
                 _bring_in(image, builder, cluster, context)
 
 
+def _is_built(image: Image, builder: _Builder) -> bool:
+    return subprocess.run(_filled(builder.inspect, ref=image.full_reference), capture_output=True).returncode == 0
+
+
 def _bring_in(image: Image, builder: _Builder, cluster: _Cluster, context: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         archive = str(Path(folder, "image.tar"))
         _run(*_filled(builder.save, ref=image.full_reference, archive=archive))
-        _run(*_filled(cluster.load, archive=archive, cluster=context.removeprefix(cluster.context_prefix)))
+        name = context.removeprefix(cluster.context_prefix)
+        _run(*_filled(cluster.load, archive=archive, context=context, cluster=name))
 
 
 def _cluster_of(context: str) -> _Cluster:

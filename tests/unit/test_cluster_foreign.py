@@ -14,7 +14,10 @@ REFERENCE = "docker.io/hotstack/redis:0123456789ab"
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Put stand-ins on a PATH that has nothing else; each succeeds unless it is named as `broken`."""
+    """Put stand-ins on a PATH that has nothing else; each succeeds unless it is named as `broken`.
+
+    An image is there when the test makes a file `present`.
+    """
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none"))
     (tmp_path / "bin").mkdir()
@@ -23,7 +26,10 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
         for name in names:
             program = tmp_path / "bin" / name
             status = 1 if name == broken else 0
-            program.write_text(f'#!/bin/sh\necho "{name} $*" >> {tmp_path}/calls\necho it broke >&2; exit {status}\n')
+            program.write_text(
+                f'#!/bin/sh\ncase "$*" in *inspect*) [ -e {tmp_path}/present ]; exit;; esac\n'
+                f'echo "{name} $*" >> {tmp_path}/calls\necho it broke >&2; exit {status}\n'
+            )
             program.chmod(0o755)
 
     return run
@@ -51,7 +57,8 @@ def _without_folder(line: str) -> str:
     [
         ("kind-work", "kind", "kind load image-archive image.tar --name=work"),
         ("k3d-work", "k3d", "k3d image import image.tar --cluster=work"),
-        ("minikube", "minikube", "minikube image load image.tar"),
+        ("minikube", "minikube", "minikube image load image.tar --profile=minikube"),
+        ("minikube-work", "minikube", "minikube image load image.tar --profile=minikube-work"),
     ],
 )
 def test_each_kind_of_cluster_gets_images_by_its_own_tool(
@@ -81,6 +88,19 @@ def test_whichever_builder_is_there_is_used(
     calls = _calls(tmp_path)
     assert calls[0].startswith(build)
     assert calls[1].replace("--output=", "").replace("docker-archive:image.tar", "image.tar") == save
+
+
+@pytest.mark.parametrize("builder", ["docker", "podman", "buildah"])
+def test_an_image_that_was_built_before_is_brought_in_without_another_build(
+    install: Callable[..., None], tmp_path: Path, image: Image, builder: str
+) -> None:
+    install(builder, "kind")
+    (tmp_path / "present").touch()
+    foreign.load("kind-work", None, [image])
+    assert [call.split()[:2] for call in _calls(tmp_path)] == [
+        [builder, "push" if builder == "buildah" else "save"],
+        ["kind", "load"],
+    ]
 
 
 def test_a_docker_client_without_its_daemon_is_passed_over(
