@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from pathlib import Path
 from cluster import paths
 from cluster.errors import ClusterError
 from cluster.toolchain.go import Go, find_go
-from cluster.toolchain.recipes import TOOLS, ModuleFile, Tool
+from cluster.toolchain.recipes import PULUMI_VERSION, TOOLS, ModuleFile, Tool
 
 MODULES = Path(__file__).parent
 
@@ -47,10 +48,11 @@ def ensure(*names: str) -> dict[str, Path]:
     Builds run one after the other, over all processes of the machine: each one keeps every core busy.
 
     Raises:
-        ClusterError: a name is unknown, Go is missing or too old, there is too little memory or disk (all before
-            anything is built), or a build failed, with the last lines it printed.
+        ClusterError: a name is unknown, this is not Linux, Go is missing or too old, there is too little memory or
+            disk (all before anything is built), or a build failed, with the last lines it printed.
     """
     tools = _with_companions(names)
+    _require_linux(names)
     go = find_go()
     missing = [tool for tool in tools if not _folder(tool, go).exists()]
     if missing:
@@ -100,6 +102,25 @@ def lack_of_room(tools: Sequence[Tool], memory: int, disks: dict[Path, int]) -> 
     return None
 
 
+def lack_of_room_for(names: Sequence[str]) -> str | None:
+    """Return one sentence on what is too little to build those of the named tools that the cache does not hold.
+
+    Raises:
+        ClusterError: a name is unknown, or Go is missing or too old.
+    """
+    go = find_go()
+    missing = [tool for tool in _with_companions(names) if not _folder(tool, go).exists()]
+    return lack_of_room(missing, _available_memory(), _free_disks(go)) if missing else None
+
+
+def _require_linux(names: Sequence[str]) -> None:
+    if (system := platform.system()) != "Linux":
+        raise ClusterError(
+            f"{', '.join(names)} can be built on Linux only, and this is {system}: install Pulumi {PULUMI_VERSION} or "
+            "newer from its vendor, which can download its providers"
+        )
+
+
 def _with_companions(names: Sequence[str]) -> list[Tool]:
     """Return the named tools, each one after those it needs beside it."""
     tools: list[Tool] = []
@@ -120,9 +141,12 @@ def _folder(tool: Tool, go: Go) -> Path:
 
 
 def _check_room(tools: Sequence[Tool], go: Go) -> None:
-    disks = {folder: shutil.disk_usage(_existing(folder)).free for folder in (_cache(), *go.caches)}
-    if problem := lack_of_room(tools, _available_memory(), disks):
+    if problem := lack_of_room(tools, _available_memory(), _free_disks(go)):
         raise ClusterError(problem)
+
+
+def _free_disks(go: Go) -> dict[Path, int]:
+    return {folder: shutil.disk_usage(_existing(folder)).free for folder in (_cache(), *go.caches)}
 
 
 def _existing(folder: Path) -> Path:

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from cluster import paths
@@ -12,6 +13,8 @@ from cluster.toolchain.builder import ensure
 from cluster.toolchain.recipes import PROVIDER_VERSIONS, PULUMI_VERSION
 
 LANGUAGE_HOST = "pulumi-language-python"
+DOWNLOAD_SECONDS = 60
+DOWNLOADED = "downloaded from its vendor"
 
 
 def pulumi() -> Path:
@@ -32,7 +35,8 @@ def pulumi_env() -> dict[str, str]:
     Raises:
         ClusterError: something had to be built or installed, and could not be.
     """
-    cli = pulumi()
+    users = _on_path()
+    cli = users or ensure("pulumi")["pulumi"]
     home = paths.cache() / "pulumi-home"
     environment = {
         "PATH": os.pathsep.join([str(cli.parent), os.environ.get("PATH", os.defpath)]),
@@ -44,7 +48,7 @@ def pulumi_env() -> dict[str, str]:
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
     }
     for name, version in PROVIDER_VERSIONS.items():
-        _install_provider(cli, home, name, version, environment)
+        _install_provider(cli, home, name, version, os.environ | environment, download=cli == users)
     return environment
 
 
@@ -66,29 +70,52 @@ def _release(version: str) -> tuple[int, ...]:
     return tuple(map(int, match.groups())) if match else ()
 
 
-def _install_provider(cli: Path, home: Path, name: str, version: str, environment: dict[str, str]) -> None:
-    """Install a provider into `home`, unless that has been done from the same binary."""
-    binary = _provider(home, name, version)
-    origin = home / "origins" / f"{name}-v{version}"  # the path says which build it was, since it has the build's key
-    if origin.exists() and origin.read_text() == str(binary):
+def _install_provider(
+    cli: Path, home: Path, name: str, version: str, environment: dict[str, str], download: bool
+) -> None:
+    """Install a provider into `home`, unless that has been done already.
+
+    The user's own binary of that version comes first. A download is tried next, if asked for, and a build comes last.
+    """
+    origin = home / "origins" / f"{name}-v{version}"
+    known = origin.read_text() if origin.exists() else None
+    if known == DOWNLOADED:
+        return
+    install = [str(cli), "plugin", "install", "resource", name, version]
+    binary = _users_provider(home, name, version)
+    if binary is None:
+        if download and known is None and _downloads(install, environment):
+            _write_origin(origin, DOWNLOADED)
+            return
+        program = f"pulumi-resource-{name}"
+        binary = ensure(program)[program]
+    if known == str(binary):  # the path says which build it is, since it has the build's key
         return
     done = subprocess.run(
-        [cli, "plugin", "install", "resource", name, version, "--file", binary, "--reinstall"],
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
+        [*install, "--file", str(binary), "--reinstall"], env=environment, capture_output=True, text=True
     )
     if done.returncode != 0:
         raise ClusterError(f"Pulumi could not install its provider {name} {version}:\n{done.stderr.strip()}")
+    _write_origin(origin, str(binary))
+
+
+def _downloads(install: list[str], environment: dict[str, str]) -> bool:
+    """Let Pulumi fetch a provider from its vendor, and return whether it could."""
+    print(f"{' '.join(install[-2:])}: provider of Pulumi, downloading it", file=sys.stderr, flush=True)
+    try:
+        done = subprocess.run(install, env=environment, capture_output=True, timeout=DOWNLOAD_SECONDS)
+    except subprocess.TimeoutExpired:
+        return False
+    return done.returncode == 0
+
+
+def _write_origin(origin: Path, text: str) -> None:
     origin.parent.mkdir(parents=True, exist_ok=True)
-    origin.write_text(str(binary))
+    origin.write_text(text)
 
 
-def _provider(home: Path, name: str, version: str) -> Path:
-    """Return the provider's binary: the user's own if exactly that version is installed, or a built one."""
+def _users_provider(home: Path, name: str, version: str) -> Path | None:
+    """Return the user's own binary of a provider, if exactly that version is installed."""
     users_home = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
-    program = f"pulumi-resource-{name}"
-    installed = users_home / "plugins" / f"resource-{name}-v{version}" / program
-    if users_home != home and installed.exists():
-        return installed
-    return ensure(program)[program]
+    installed = users_home / "plugins" / f"resource-{name}-v{version}" / f"pulumi-resource-{name}"
+    return installed if users_home != home and installed.exists() else None

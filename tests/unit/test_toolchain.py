@@ -234,6 +234,15 @@ def test_an_unknown_name_is_refused_with_the_known_ones(machine: Machine) -> Non
     assert machine.builds() == []
 
 
+def test_another_system_is_told_what_to_install_before_go_is_looked_for(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(builder.platform, "system", lambda: "Darwin")
+    monkeypatch.setenv("PATH", str(machine.cache))
+    with pytest.raises(ClusterError, match="gadget can be built on Linux only, and this is Darwin: install Pulumi"):
+        ensure("gadget")
+
+
 def test_without_go_one_sentence_says_what_to_install(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(machine.cache))
     with pytest.raises(ClusterError) as refused:
@@ -353,6 +362,44 @@ def test_each_provider_is_installed_once_into_a_home_of_the_projects_own(machine
         f"{home}: plugin install resource {name} {version} --file {built}/{program}/{program} --reinstall"
         for name, version in PROVIDER_VERSIONS.items()
         for program in [f"pulumi-resource-{name}"]
+    ]
+
+
+def users_pulumi(machine: Machine, download: str) -> Path:
+    """Put a fitting CLI on PATH that runs the script `download` when it is to download a provider."""
+    program(machine.bin / "pulumi-language-python", "")
+    return program(
+        machine.bin / "pulumi",
+        f'#!/bin/sh\n[ "$1" = version ] && echo v{PULUMI_VERSION} && exit\necho "$*" >> "{machine.bin}/calls"\n'
+        f'case "$*" in *--file*) ;; *) {download} ;; esac\n',
+    )
+
+
+def test_the_users_own_cli_downloads_its_providers_once_and_nothing_is_built(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users_pulumi(machine, "exit 0")
+    monkeypatch.setattr(pulumi_module, "ensure", lambda *names: pytest.fail(f"{names} were built"))
+    pulumi_env()
+    pulumi_env()
+    assert (machine.bin / "calls").read_text().splitlines() == [
+        f"plugin install resource {name} {version}" for name, version in PROVIDER_VERSIONS.items()
+    ]
+
+
+@pytest.mark.parametrize("download", ["exit 1", "exec sleep 30"])
+def test_a_provider_that_cannot_be_downloaded_is_built_and_the_download_not_tried_again(
+    machine: Machine, built: Path, monkeypatch: pytest.MonkeyPatch, download: str
+) -> None:
+    users_pulumi(machine, download)
+    monkeypatch.setattr(pulumi_module, "DOWNLOAD_SECONDS", 0.2)
+    pulumi_env()
+    pulumi_env()
+    assert (machine.bin / "calls").read_text().splitlines() == [
+        line
+        for name, version in PROVIDER_VERSIONS.items()
+        for install in [f"plugin install resource {name} {version}"]
+        for line in [install, f"{install} --file {built}/pulumi-resource-{name}/pulumi-resource-{name} --reinstall"]
     ]
 
 
