@@ -134,7 +134,7 @@ def _shown(arguments: tuple[str, ...]) -> str:
 
 
 def _missing(shown: str) -> KubectlError:
-    return KubectlError(shown, "kubectl is not on PATH; `make check` brings one, and so does `make -s env`")
+    return KubectlError(shown, "kubectl is not on PATH: install it (for the embedded cluster, `make check` brings one)")
 
 
 def _last_line(stderr: str, exit_code: int) -> str:

@@ -126,6 +126,20 @@ class TestCommandLine:
         assert command.main([], (("bad", bad), ("good", fine))) == 1
         assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["FAIL", "ok"]
 
+    @pytest.mark.parametrize("stack", ["dev", "prod"])
+    def test_a_protected_primary_is_taken_away_only_by_name(
+        self, stack: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        checks = (("redis-ping", fine), ("redis-self-heal", fine))
+        protected = settings.from_file(stack).redis.protect
+        assert protected == (stack == "prod")
+        assert command.main(["--stack", stack], checks) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0].startswith("ok redis-ping")
+        assert (lines[1] == "skip redis-self-heal protected: name it to run it") == protected
+        assert command.main(["--stack", stack, "redis-self-heal"], checks) == 0
+        assert capsys.readouterr().out.startswith("ok redis-self-heal")
+
     def test_an_unknown_name_is_bad_usage_that_lists_the_known_ones_and_runs_nothing(
         self, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -178,7 +192,7 @@ class TestKubectl:
             kubectl("exec /bin/sleep 30").run("logs", "redis-0", timeout=0.2)
 
     def test_without_kubectl_the_error_says_where_to_get_it(self, kubectl: Callable[[str], Kube]) -> None:
-        with pytest.raises(KubectlError, match=r"kubectl is not on PATH; `make check` brings one"):
+        with pytest.raises(KubectlError, match=r"kubectl is not on PATH: install it \(for the embedded cluster, "):
             kubectl("").run("get", "pods")
 
     def test_a_forwarder_is_told_its_port_and_ended_with_the_block(
