@@ -16,6 +16,7 @@ from cluster.errors import ClusterError
 
 _KILL_ROUNDS = 100
 _ROUND_SECONDS = 0.05
+_NEEDED_ON_V2 = {"cpu", "cpuset", "memory", "pids"}  # by the kubelet; v1 and the mix with it have a tree for each
 
 
 @cache
@@ -38,6 +39,27 @@ def create(cgroup: str) -> None:
             folder /= part
             folder.mkdir(exist_ok=True)
             _copy_cpuset(folder)
+
+
+def problem() -> str | None:
+    """Return in a few words what keeps cgroups from being made here, or None; one that stays empty is tried."""
+    if not trees():
+        return "no cgroup tree is mounted"
+    controllers = trees()[0] / "cgroup.controllers"
+    if len(trees()) == 1 and controllers.exists():
+        absent = _NEEDED_ON_V2 - set(controllers.read_text().split())
+        if absent:
+            return f"{controllers} lacks {', '.join(sorted(absent))}"
+    probe = f"hotstack-probe-{os.getpid()}"
+    try:
+        create(probe)
+    except ClusterError as error:
+        return str(error)
+    except OSError as error:
+        return f"{error.strerror}: {error.filename}"
+    finally:
+        remove(probe)
+    return None
 
 
 def _hand_down_controllers(folder: Path) -> None:

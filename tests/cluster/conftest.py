@@ -15,9 +15,8 @@ from cluster.instance import Instance
 @pytest.fixture(scope="session", autouse=True)
 def _machine() -> None:
     """Skip where no embedded cluster can ever run; a machine that lacks memory, disk or a port fails instead."""
-    machine = preflight.look(instances.get("test"))
-    if machine.system != "Linux" or not machine.is_root:
-        pytest.skip("; ".join(preflight.problems(machine)))
+    if found := preflight.unsuitable(preflight.look(instances.get("test"))):
+        pytest.skip("; ".join(found))
 
 
 @pytest.fixture(scope="session")

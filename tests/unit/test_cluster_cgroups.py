@@ -70,3 +70,20 @@ def test_removing_one_leaves_its_neighbours(trees: tuple[Path, Path]) -> None:
 def test_removing_what_is_not_there_is_fine() -> None:
     cgroups.remove("hotstack-x")
     assert cgroups.pids("hotstack-x") == set()
+
+
+def test_a_tree_in_which_a_cgroup_can_be_made_is_no_problem_and_left_empty(trees: tuple[Path, Path]) -> None:
+    assert cgroups.problem() is None
+    assert not [folder for tree in trees for folder in tree.iterdir() if folder.is_dir()]
+
+
+def test_a_machine_without_cgroups_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cgroups, "trees", lambda: ())
+    assert cgroups.problem() == "no cgroup tree is mounted"
+
+
+def test_a_v2_tree_that_was_not_given_the_controllers_of_pods_is_named(
+    trees: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cgroups, "trees", lambda: (trees[1],))
+    assert cgroups.problem() == f"{trees[1]}/cgroup.controllers lacks cpuset"

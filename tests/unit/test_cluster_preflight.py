@@ -1,6 +1,7 @@
 """What is said of a machine that cannot run the embedded cluster."""
 
 import dataclasses
+import os
 import socket
 import sys
 from collections.abc import Iterator
@@ -23,6 +24,15 @@ FITTING = Machine(
 )
 
 
+@pytest.fixture(autouse=True)
+def cgroup_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that stands in for the machine's only cgroup tree."""
+    tree = tmp_path / "cgroup"
+    tree.mkdir()
+    monkeypatch.setattr(cgroups, "trees", lambda: (tree,))
+    return tree
+
+
 def test_nothing_is_said_of_a_machine_that_just_fits() -> None:
     assert preflight.problems(FITTING) == []
 
@@ -31,6 +41,7 @@ def test_nothing_is_said_of_a_machine_that_just_fits() -> None:
     ("lack", "sentence"),
     [
         ({"is_root": False}, "the embedded cluster needs root: run this as root"),
+        ({"refusals": ("unshare failed",)}, "own or a privileged container (unshare failed): run this there"),
         ({"python": (3, 10)}, "Python 3.11 or newer is needed, and this is 3.10"),
         ({"taken_ports": frozenset({6443})}, "port 6443 of 127.0.0.1 is taken by another program: stop that program"),
         ({"taken_ports": frozenset({30001})}, "port 30001 of 127.0.0.1 is taken by another program: stop that"),
@@ -93,6 +104,39 @@ def test_what_a_running_instance_holds_does_not_keep_it_from_being_repaired(monk
 
     assert lacks(pids=set()) == ["of free memory", "of disk"]
     assert lacks(pids={1}) == []
+
+
+def test_a_root_that_the_kernel_refuses_namespaces_and_cgroups_is_found_out_by_trying(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    unshare = tmp_path / "unshare"
+    unshare.write_text("#!/bin/sh\necho 'unshare failed: Operation not permitted' >&2\nexit 1\n")
+    unshare.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(cgroups, "trees", lambda: (Path("/proc"),))  # no folder can be made there, whoever tries
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    namespaces, cgroup = preflight.unsuitable(preflight.look(instance.get("test")))
+    assert "(unshare failed: Operation not permitted)" in namespaces
+    assert "(No such file or directory: /proc/hotstack-probe-" in cgroup
+
+
+def test_a_lack_that_may_pass_does_not_make_the_machine_unsuitable() -> None:
+    assert preflight.unsuitable(dataclasses.replace(FITTING, available_memory=0, taken_ports=frozenset({6443}))) == []
+
+
+@pytest.mark.parametrize(("on_path", "with_pulumi"), [(True, False), (False, True)])
+def test_room_for_every_tool_that_is_to_be_built_is_checked_before_any_package_is_installed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, on_path: bool, with_pulumi: bool
+) -> None:
+    if on_path:
+        (tmp_path / "pulumi").touch(mode=0o755)
+    monkeypatch.setattr(preflight, "look", lambda _: FITTING)
+    monkeypatch.setattr(preflight, "lack_of_room_for", lambda names: f"no room for {' '.join(names)}")
+    monkeypatch.setattr(packages, "install_missing", lambda: pytest.fail("packages were installed"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ClusterError, match=r"^no room for kubernetes kube-router coredns .*traefik") as error:
+        node.up(instance.get("test"))
+    assert ("pulumi-resource-kubernetes" in str(error.value)) is with_pulumi
 
 
 def test_a_machine_without_go_is_told_so_before_any_package_is_installed(
