@@ -13,6 +13,8 @@ from cluster.instance import SERVICE_RANGE, Instance
 # namespace they lead to the instance's folders instead, so that instances never meet and the host sees nothing of it.
 _VOLATILE_PATHS = {"/run/containerd": "containerd", "/var/lib/cni": "cni", "/var/log/containers": "container-logs"}
 _LASTING_PATHS = {"/var/lib/kubelet": "kubelet", "/var/lib/containerd": "containerd", "/var/log/pods": "pod-logs"}
+# Of a folder: its device and inode. That something is mounted would not do, since the host may have a mount there too.
+_IDENTITY = ("stat", "--format=%d:%i")
 
 
 def ensure(instance: Instance) -> None:
@@ -30,11 +32,10 @@ def ensure(instance: Instance) -> None:
 def _ensure_mounts(instance: Instance) -> None:
     places = {path: instance.runtime / name for path, name in _VOLATILE_PATHS.items()}
     places |= {path: instance.folder / name for path, name in _LASTING_PATHS.items()}
-    mounted = _run_inside(instance, "cat", "/proc/self/mountinfo").split()
     for path, place in places.items():
         place.mkdir(parents=True, exist_ok=True)
-        if path not in mounted:
-            _run("mkdir", "-p", path)
+        _run("mkdir", "-p", path)
+        if _run_inside(instance, *_IDENTITY, path) != _run(*_IDENTITY, str(place)):
             _run_inside(instance, "mount", "--bind", str(place), path)
 
 
