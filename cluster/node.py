@@ -83,7 +83,7 @@ def down(instance: Instance) -> None:
     """
     _require_root()
     _require_own_folder(instance)
-    with locks.held(instance.lock), stage(f"{instance.full_name}: stopped and removed"):
+    with locks.held(instance.lock), stage(f"{instance.full_name}: stopping and removing"):
         _remove(instance)
 
 
