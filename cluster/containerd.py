@@ -2,15 +2,27 @@
 
 import subprocess
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from cluster.errors import ClusterError
 from cluster.instance import Instance
 
 
-def images(instance: Instance) -> set[str]:
-    """Return the full references of the images that pods can be started from."""
-    return set(_ctr(instance, "images", "ls", "-q").split())
+def images(instance: Instance) -> dict[str, str]:
+    """Return the digests of the images that pods can be started from, by each name that an image has."""
+    rows = [line.split() for line in _ctr(instance, "images", "ls").splitlines()[1:]]
+    return {name: digest for name, _type, digest, *_ in rows}
+
+
+def images_of_containers(instance: Instance) -> set[str]:
+    """Return the names of the images that containers were made from, those that have ended included."""
+    return {line.split()[1] for line in _ctr(instance, "containers", "ls").splitlines()[1:]}
+
+
+def remove_images(instance: Instance, names: Iterable[str]) -> None:
+    """Take names away from images; one without any name is gone for good."""
+    _ctr(instance, "images", "rm", *names)
 
 
 def import_archive(instance: Instance, archive: Path) -> None:

@@ -48,17 +48,35 @@ class Image:
 def load(instance: Instance, wanted: Iterable[Image]) -> None:
     """Bring images into an instance that runs, built first where the cache has none.
 
-    Images that the instance has already are left alone.
+    Images that the instance has already are left alone. Other versions of them go, unless a container has need of one:
+    the kubelet must not tidy up here, since it could not pull again what it takes away.
 
     Raises:
         ClusterError: an image could not be built or imported.
     """
+    wanted = tuple(wanted)
     present = containerd.images(instance)
     for image in wanted:
         if image.full_reference not in present:
             archive = build(image)
-            with stage(f"image {image.reference} imported into {instance.full_name}"):
+            with stage(f"importing image {image.reference} into {instance.full_name}"):
                 containerd.import_archive(instance, archive)
+    _forget_unused(instance, wanted)
+
+
+def _forget_unused(instance: Instance, wanted: Iterable[Image]) -> None:
+    digests = containerd.images(instance)
+    names = {image.full_reference for image in wanted}
+    repositories = {_repository(name) for name in names}
+    kept = {digests.get(name) for name in names | containerd.images_of_containers(instance)}
+    # By digest, since containerd knows each image by a second name that is no reference.
+    outdated = {digest for name, digest in digests.items() if _repository(name) in repositories} - kept
+    if outdated:
+        containerd.remove_images(instance, sorted(name for name, digest in digests.items() if digest in outdated))
+
+
+def _repository(name: str) -> str:
+    return name.rsplit(":", 1)[0]
 
 
 def build(image: Image) -> Path:
@@ -75,7 +93,7 @@ def build(image: Image) -> Path:
             shutil.rmtree(unfinished)
         if not image.archive.exists():
             _ensure_base()
-            with stage(f"image {image.reference} built"):
+            with stage(f"building image {image.reference}"):
                 _build(image.dockerfile, image.context, image.full_reference)
                 _save(image.full_reference, image.archive)
             _forget_old(image.archive.parent)
@@ -136,7 +154,7 @@ def _ensure_base() -> None:
     """Make `debian:trixie-slim` from Debian's packages under its own name, so that Dockerfiles need not know."""
     if _buildah("images", "--quiet", "--filter", f"reference={BASE}").strip():
         return
-    with stage(f"image {BASE} made"), tempfile.TemporaryDirectory(dir=_folder(), prefix=_UNFINISHED) as folder:
+    with stage(f"making image {BASE}"), tempfile.TemporaryDirectory(dir=_folder(), prefix=_UNFINISHED) as folder:
         context = Path(folder)
         _run("mmdebstrap", "--variant=minbase", "trixie", str(context / "base.tar"))
         dockerfile = context / "Dockerfile"

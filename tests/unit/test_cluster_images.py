@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster import images, paths
+from cluster import images, instance, paths
 from cluster.errors import ClusterError
 from cluster.images import Image
 
@@ -156,6 +156,32 @@ def _wait_for(file: Path) -> str:
         assert time.monotonic() < deadline, f"{file} does not come"
         time.sleep(0.01)
     return file.read_text().strip()
+
+
+# As ctr prints them. `old` ran before, `used` has a container still, and `new` is what is wanted.
+STORED = """
+REF TYPE DIGEST SIZE PLATFORMS LABELS
+docker.io/hotstack/redis:old manifest sha256:11 1.0 MiB linux/amd64 -
+docker.io/hotstack/redis:used manifest sha256:22 1.0 MiB linux/amd64 -
+docker.io/hotstack/redis:new manifest sha256:33 1.0 MiB linux/amd64 -
+docker.io/hotstack/fastapi:old manifest sha256:44 1.0 MiB linux/amd64 -
+sha256:c1 manifest sha256:11 1.0 MiB linux/amd64 io.cri-containerd.image=managed
+sha256:c2 manifest sha256:22 1.0 MiB linux/amd64 io.cri-containerd.image=managed
+"""
+CONTAINERS = """
+CONTAINER IMAGE RUNTIME
+1e08 docker.io/hotstack/redis:used io.containerd.runc.v2
+"""
+
+
+def test_versions_that_neither_the_stack_nor_a_container_has_need_of_leave_the_instance(folder: Path) -> None:
+    ctr = folder / "bin" / "ctr"
+    tables = f"*' images ls'*) echo '{STORED.strip()}' ;; *' containers ls'*) echo '{CONTAINERS.strip()}' ;;"
+    ctr.write_text(f'#!/bin/sh\necho "ctr $*" >> $STAND_IN/calls\ncase "$*" in {tables} esac\n')
+    ctr.chmod(0o755)
+    images.load(instance.get("drill"), [Image("hotstack/redis:new", folder / "Dockerfile", folder)])
+    (removal,) = _calls(folder, "rm")
+    assert removal.endswith(" images rm docker.io/hotstack/redis:old sha256:c1")
 
 
 @pytest.mark.parametrize(

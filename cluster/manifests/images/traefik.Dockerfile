@@ -1,5 +1,4 @@
-# Built with CGO, so it needs a C library.
-FROM debian:trixie-slim
+FROM scratch
 COPY traefik /traefik
 USER 65532:65532
 ENTRYPOINT ["/traefik"]
