@@ -30,7 +30,7 @@ from components.kube.labels import labels, selector
 from components.kube.network import allow, ingress_policy, pods
 from components.kube.passwords import generated_password
 from components.kube.pods import container_base, pod_base
-from components.kube.rollout import config_checksum, timeouts
+from components.kube.rollout import config_checksum, stateful_set_rolled_out, timeouts
 from components.kube.scheduling import disruption_budget, topology_spread
 from components.kube.security import memory_volume, scratch_mount, scratch_volume
 from components.model import DnsLabel, Image, Memory, Resources, Settings, Spread, to_bytes
@@ -241,7 +241,7 @@ class RedisStack(pulumi.ComponentResource):
         settings = self._args.settings
         return StatefulSet(
             f"{self._name}-{role}",
-            metadata=self._metadata(object_name, role),
+            metadata={**self._metadata(object_name, role), "annotations": stateful_set_rolled_out(pod_count)},
             spec={
                 "service_name": "redis-headless",
                 "replicas": pod_count,

@@ -16,6 +16,17 @@ def config_checksum(content: Mapping[str, object]) -> dict[str, str]:
     return {CONFIG_CHECKSUM: digest[:16]}
 
 
+def stateful_set_rolled_out(pods: int) -> dict[str, str]:
+    """The annotation by which Pulumi waits until all `pods` of a StatefulSet run its latest revision.
+
+    Pulumi's own rule (provider 4.25) takes the status of the revision before for that of a new one, when it looks
+    before the controller does: an update that cannot even be scheduled then counts as done. A condition of our own is
+    only looked at once the status belongs to the latest generation.
+    """
+    conditions = [f"jsonpath={{.status.{count}}}={pods}" for count in ("updatedReplicas", "availableReplicas")]
+    return {"pulumi.com/waitFor": json.dumps(conditions)}
+
+
 def timeouts(seconds: int) -> pulumi.CustomTimeouts:
     """How long Pulumi waits for a workload before the `up` fails."""
     return pulumi.CustomTimeouts(create=f"{seconds}s", update=f"{seconds}s", delete=f"{seconds}s")
