@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from bench import cluster_memory
 from cluster import addons, cgroups, node
 from cluster import instance as instances
 from cluster.instance import Instance
@@ -121,6 +122,15 @@ def test_a_second_up_starts_nothing_and_says_so(cluster: Instance, capsys: pytes
     node.up(cluster)
     assert capsys.readouterr().out == "hotstack-drill: healthy, nothing to do\n"
     assert _pids() == before
+
+
+def test_a_cluster_with_nothing_on_it_holds_less_memory_than_is_said() -> None:
+    node.down(DRILL)
+    node.up(DRILL)
+    assert cluster_memory.pods_on_it(DRILL) == 0
+    gib = cluster_memory.gib_in_all(DRILL)
+    print(f"\nthe embedded cluster with nothing on it: {gib:.2f} GiB of memory")
+    assert gib < cluster_memory.LIMIT_GIB
 
 
 @pytest.mark.parametrize("victim", ["etcd", "containerd", "kubelet", "kube-router"])
