@@ -22,6 +22,23 @@ def client(instance: Instance) -> httpx2.Client:
     return httpx2.Client(base_url=instance.api_url, verify=context, timeout=_TIMEOUT_SECONDS, trust_env=False)
 
 
+def images_of_pods(instance: Instance) -> set[str]:
+    """Return the images that pods name, also those that have yet to start.
+
+    Raises:
+        ClusterError: the API server does not answer.
+    """
+    try:
+        with client(instance) as opened:
+            pods = opened.get("/api/v1/pods").raise_for_status().json()["items"]
+    except httpx2.HTTPError as error:
+        raise ClusterError(
+            f"the API server of {instance.full_name} does not name its pods: {error}"
+        ) from error
+    kinds = ("initContainers", "containers")
+    return {container["image"] for pod in pods for kind in kinds for container in pod["spec"].get(kind, [])}
+
+
 def apply(instance: Instance, kubernetes: Path, manifests: str) -> None:
     """Apply YAML documents, server-side.
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster import containerd, paths
+from cluster import api, containerd, paths
 from cluster.errors import ClusterError
 from cluster.instance import Instance
 from cluster.locks import held
@@ -34,9 +34,7 @@ class Image:
     @property
     def full_reference(self) -> str:
         """The same with the registry that container runtimes add where none is named."""
-        host = self.reference.split("/")[0]
-        names_registry = "." in host or ":" in host or host == "localhost"
-        return self.reference if names_registry else f"docker.io/{self.reference}"
+        return _full(self.reference)
 
     @property
     def archive(self) -> Path:
@@ -48,8 +46,8 @@ class Image:
 def load(instance: Instance, wanted: Iterable[Image]) -> None:
     """Bring images into an instance that runs, built first where the cache has none.
 
-    Images that the instance has already are left alone. Other versions of them go, unless a container has need of one:
-    the kubelet must not tidy up here, since it could not pull again what it takes away.
+    Images that the instance has already are left alone. Other versions of them go, unless a pod has need of one: the
+    kubelet must not tidy up here, since it could not pull again what it takes away.
 
     Raises:
         ClusterError: an image could not be built or imported.
@@ -68,11 +66,18 @@ def _forget_unused(instance: Instance, wanted: Iterable[Image]) -> None:
     digests = containerd.images(instance)
     names = {image.full_reference for image in wanted}
     repositories = {_repository(name) for name in names}
-    kept = {digests.get(name) for name in names | containerd.images_of_containers(instance)}
+    in_use = containerd.images_of_containers(instance) | set(map(_full, api.images_of_pods(instance)))
+    kept = {digests.get(name) for name in names | in_use}
     # By digest, since containerd knows each image by a second name that is no reference.
     outdated = {digest for name, digest in digests.items() if _repository(name) in repositories} - kept
     if outdated:
         containerd.remove_images(instance, sorted(name for name, digest in digests.items() if digest in outdated))
+
+
+def _full(reference: str) -> str:
+    host = reference.split("/")[0]
+    names_registry = "." in host or ":" in host or host == "localhost"
+    return reference if names_registry else f"docker.io/{reference}"
 
 
 def _repository(name: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster import images, instance, paths
+from cluster import api, images, instance, paths
 from cluster.errors import ClusterError
 from cluster.images import Image
 
@@ -158,12 +158,13 @@ def _wait_for(file: Path) -> str:
     return file.read_text().strip()
 
 
-# As ctr prints them. `old` ran before, `used` has a container still, and `new` is what is wanted.
+# As ctr prints them. `old` ran before, `used` has a container still, a pod waits for `named`, and `new` is wanted.
 STORED = """
 REF TYPE DIGEST SIZE PLATFORMS LABELS
 docker.io/hotstack/redis:old manifest sha256:11 1.0 MiB linux/amd64 -
 docker.io/hotstack/redis:used manifest sha256:22 1.0 MiB linux/amd64 -
 docker.io/hotstack/redis:new manifest sha256:33 1.0 MiB linux/amd64 -
+docker.io/hotstack/redis:named manifest sha256:55 1.0 MiB linux/amd64 -
 docker.io/hotstack/fastapi:old manifest sha256:44 1.0 MiB linux/amd64 -
 sha256:c1 manifest sha256:11 1.0 MiB linux/amd64 io.cri-containerd.image=managed
 sha256:c2 manifest sha256:22 1.0 MiB linux/amd64 io.cri-containerd.image=managed
@@ -174,7 +175,10 @@ CONTAINER IMAGE RUNTIME
 """
 
 
-def test_versions_that_neither_the_stack_nor_a_container_has_need_of_leave_the_instance(folder: Path) -> None:
+def test_versions_that_neither_the_stack_nor_a_pod_has_need_of_leave_the_instance(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "images_of_pods", lambda _: {"hotstack/redis:named"})
     ctr = folder / "bin" / "ctr"
     tables = f"*' images ls'*) echo '{STORED.strip()}' ;; *' containers ls'*) echo '{CONTAINERS.strip()}' ;;"
     ctr.write_text(f'#!/bin/sh\necho "ctr $*" >> $STAND_IN/calls\ncase "$*" in {tables} esac\n')
