@@ -32,9 +32,7 @@ def images_of_pods(instance: Instance) -> set[str]:
         with client(instance) as opened:
             pods = opened.get("/api/v1/pods").raise_for_status().json()["items"]
     except httpx2.HTTPError as error:
-        raise ClusterError(
-            f"the API server of {instance.full_name} does not name its pods: {error}"
-        ) from error
+        raise ClusterError(f"the API server of {instance.full_name} does not name its pods: {error}") from error
     kinds = ("initContainers", "containers")
     return {container["image"] for pod in pods for kind in kinds for container in pod["spec"].get(kind, [])}
 
