@@ -192,7 +192,7 @@ def _remove(instance: Instance) -> None:
 
 def _remove_folder(instance: Instance) -> None:
     """Remove the folder, and last of all what says that it is ours: a removal that is cut short can go on."""
-    for path in set(instance.folder.iterdir()) - {instance.ownership_marker}:
+    for path in sorted(set(instance.folder.iterdir()) - {instance.ownership_marker}):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:

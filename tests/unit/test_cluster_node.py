@@ -53,7 +53,7 @@ def test_a_folder_that_was_made_for_the_instance_is_removed_with_all_that_is_in_
 
 
 def test_a_removal_that_is_cut_short_can_go_on(drill: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
-    _fill(drill.folder, "became-ready", "etcd/member", "kubeconfig", "volumes/data")
+    _fill(drill.folder, "became-ready", "kubeconfig", "volumes/data")
 
     def cut_short(folder: Path) -> None:
         raise KeyboardInterrupt(folder)
