@@ -245,6 +245,8 @@ class RedisStack(pulumi.ComponentResource):
             spec={
                 "service_name": "redis-headless",
                 "replicas": pod_count,
+                # One by one, Kubernetes would wait for a pod that cannot start before it takes back what broke it.
+                "pod_management_policy": "Parallel",
                 "selector": {"match_labels": selector(APP, self._name, role)},
                 "template": {
                     "metadata": {

@@ -36,6 +36,16 @@ class Project:
 
     def up(self, redis: dict[str, Any]) -> Stack:
         """`pulumi up` of the dev stack's settings with these of Redis instead; what the checks need of the result."""
+        dev = self._configure(redis)
+        self._pulumi("up", "--yes", "--skip-preview", "--stack", STACK)
+        return Stack.of(settings.parse(STACK, dev))
+
+    def failing_up(self, redis: dict[str, Any]) -> str:
+        """The same for settings that cannot come to life; what Pulumi printed."""
+        self._configure(redis)
+        return self._pulumi("up", "--yes", "--skip-preview", "--stack", STACK, fails=True)
+
+    def _configure(self, redis: dict[str, Any]) -> dict[str, Any]:
         dev = yaml.safe_load((settings.ROOT / "Pulumi.dev.yaml").read_text())["config"]
         dev["hotstack:kubernetes"] = {"context": "hotstack", "namespace": STACK}  # Pod Security `restricted`
         dev["hotstack:redis"] = {**dev["hotstack:redis"], **redis}
@@ -46,8 +56,7 @@ class Project:
         # What Pulumi itself wrote into the file stays: the salt of its secrets.
         own = yaml.safe_load(self._stack_file.read_text()) if self._stack_file.exists() else {}
         self._stack_file.write_text(yaml.safe_dump({**own, "config": dev}))
-        self._pulumi("up", "--yes", "--skip-preview", "--stack", STACK)
-        return Stack.of(settings.parse(STACK, dev))
+        return dev
 
     def preview(self) -> None:
         """`pulumi preview`, which fails the test when it shows any change."""
@@ -57,7 +66,7 @@ class Project:
         """`pulumi destroy`."""
         self._pulumi("destroy", "--yes", "--skip-preview", "--stack", STACK)
 
-    def _pulumi(self, *arguments: str) -> None:
+    def _pulumi(self, *arguments: str, fails: bool = False) -> str:
         done = subprocess.run(
             ["pulumi", "--non-interactive", *arguments],
             cwd=self._folder,
@@ -66,4 +75,5 @@ class Project:
             text=True,
             timeout=_UP_SECONDS,
         )
-        assert done.returncode == 0, f"pulumi {' '.join(arguments)}:\n{done.stdout}\n{done.stderr}"
+        assert (done.returncode != 0) == fails, f"pulumi {' '.join(arguments)}:\n{done.stdout}\n{done.stderr}"
+        return done.stdout + done.stderr

@@ -87,6 +87,16 @@ def test_data_survives_a_change_of_persistence_in_both_directions(project: Proje
         redis_cli(stack, "SET", written[-1], written[-1])
 
 
+def test_an_update_that_cannot_start_fails_and_taking_it_back_is_enough(project: Project) -> None:
+    whole = {**STANDALONE, "auth": NONE, "rolloutTimeoutSeconds": 60}
+    redis_cli(project.up(whole), "SET", "before", "the update")
+    # More than any node has: not even scheduled.
+    too_large = {"cpu": "1000", "cpuLimit": "1000", "memory": "64Mi"}
+    assert f'"{STACK}/redis" failed' in project.failing_up({**whole, "resources": too_large})
+    stack = project.up(whole)
+    assert redis_cli(stack, "GET", "before").strip() == "the update"
+
+
 def test_volumes_that_are_kept_outlive_the_stack(project: Project) -> None:
     kept = {**STANDALONE, "auth": NONE, "persistence": KEPT}
     redis_cli(project.up(kept), "SET", "outlives", "the stack")

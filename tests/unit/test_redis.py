@@ -215,6 +215,7 @@ def test_nothing_that_would_replace_a_statefulset_has_changed_since_its_first_re
     name = {"primary": "redis", "replica": "redis-replica"}[role]
     statefulset = build("dev").one("StatefulSet", name)
     assert {field: statefulset.spec[field] for field in FROZEN_FIELDS if field in statefulset.spec} == {
+        "podManagementPolicy": "Parallel",
         "serviceName": "redis-headless",
         "selector": {
             "matchLabels": {
