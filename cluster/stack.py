@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cluster import foreign, images, node
+from cluster import explain, foreign, images, node
 from cluster.errors import ClusterError
 from cluster.instance import Instance
 from cluster.stages import stage
@@ -75,7 +75,12 @@ def up(stack: str, instance: Instance) -> None:
     environment = pulumi_environment(want, instance)
     with stage(f"pulumi up of {stack}"):
         _recover(want, environment, instance)
-        pulumi(environment, "up", "--yes", "--skip-preview", "--suppress-progress", "--stack", stack)
+        try:
+            pulumi(environment, "up", "--yes", "--skip-preview", "--suppress-progress", "--stack", stack)
+        except ClusterError as error:
+            kubectl = environment_of(want, instance)
+            pods = explain.unready_pods(want.context, want.namespace, kubectl)
+            raise ClusterError("\n".join([str(error), *(f"  {pod}" for pod in pods)])) from None
     for name, value in json.loads(_answer(environment, "stack", "output", "--json", "--stack", stack)).items():
         print(f"  {name:20} {value}")
     if want.embedded:
