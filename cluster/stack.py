@@ -193,6 +193,8 @@ def pulumi_environment(want: Wanted, instance: Instance) -> dict[str, str]:
             # The state is a file that only root can read, beside the cluster it describes; a passphrase in the same
             # folder would add nothing. The salt in Pulumi.dev.yaml belongs to this one.
             "PULUMI_CONFIG_PASSPHRASE": "",
+            # A Pulumi that was killed leaves objects that the next one did not make; nobody else makes any here.
+            "PULUMI_K8S_ENABLE_PATCH_FORCE": "true",
         }
     else:
         # Where the user is logged in is the user's own business.
