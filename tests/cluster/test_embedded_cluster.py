@@ -235,7 +235,7 @@ def test_down_leaves_nothing_running_mounted_or_on_disk(cluster: Instance) -> No
 def _network_namespaces() -> set[Path]:
     """The network namespaces that any process is in, as far as this one may know."""
     found = set()
-    for process in Path("/proc").glob("[0-9]*"):
+    for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it has ended, or is none of ours
-            found.add((process / "ns" / "net").readlink())
+            found.add((entry / "ns" / "net").readlink())
     return found
