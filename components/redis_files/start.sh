@@ -22,7 +22,8 @@ if [ -f "$auth/password" ]; then
   fi
   {
     echo "user default on #$(acl_hash "$auth/password") $previous ~* &* +@all"
-    echo "masterauth \"$(read_password "$auth/password" | sed 's/[\\"]/\\&/g')\""
+    # Not echo, which would take the backslashes for its own.
+    printf 'masterauth "%s"\n' "$(read_password "$auth/password" | sed 's/[\\"]/\\&/g')"
   } >>"$conf"
 fi
 sh /etc/redis/adopt.sh
