@@ -3,6 +3,7 @@
 The program is known here by its commands only: `settings.py describe` says what a stack wants, `pulumi` does the rest.
 """
 
+import functools
 import json
 import os
 import shlex
@@ -41,8 +42,9 @@ class Wanted:
         return self.context == EMBEDDED_CONTEXT
 
 
+@functools.cache
 def wanted(stack: str) -> Wanted:
-    """Ask the program what `stack` wants.
+    """Ask the program what `stack` wants; once, since the answer takes it a second.
 
     Raises:
         ClusterError: the stack file cannot be used; in the program's own words.
