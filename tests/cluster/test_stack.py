@@ -36,8 +36,9 @@ def app(dev_stack: Stack) -> Iterator[httpx2.Client]:
         yield client
 
 
+@pytest.mark.usefixtures("dev_stack")
 @pytest.mark.parametrize("command", [["preview", "--diff"], ["up", "--yes", "--skip-preview"]], ids=["preview", "up"])
-def test_pulumi_right_after_up_has_nothing_to_change(command: list[str], dev_stack: Stack) -> None:  # noqa: ARG001
+def test_pulumi_right_after_up_has_nothing_to_change(command: list[str]) -> None:
     pulumi = ["pulumi", "--non-interactive", *command, "--expect-no-changes", "--stack", "dev"]
     done = subprocess.run(pulumi, cwd=settings.ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -314,7 +314,7 @@ def fake_pulumi(folder: Path, version: str) -> Path:
 
 
 @pytest.fixture
-def built(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:  # noqa: ARG001
+def built(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:  # noqa: ARG001 - machine has its PATH set
     """Return the folder of what `ensure` says it has built for the Pulumi functions, a folder each."""
     folder = tmp_path / "built"
     fake_pulumi(folder / "pulumi", f"v{PULUMI_VERSION}")
