@@ -21,6 +21,7 @@ from components.model import DnsLabel, Image, Settings, model_of
 from components.redis import RedisSettings
 
 ROOT = Path(__file__).parent
+TOOLCHAIN = ROOT / "cluster" / "toolchain"
 NAMESPACE = "hotstack:"
 _NOT_IN_IMAGES = {"tests", "__pycache__", "README.md", "pyproject.toml"}  # as the contexts' .dockerignore says, too
 
@@ -59,12 +60,15 @@ class StackSettings(Settings):
             return str(image.reference)
         registry = "" if self.kubernetes.image_registry is None else f"{self.kubernetes.image_registry}/"
         name = image.build.removeprefix("images/")
-        return f"{registry}hotstack/{name}:{content_key(*build_folders(image))}"
+        version = "" if image.version is None else f"{image.version}-"
+        return f"{registry}hotstack/{name}:{version}{content_key(*build_folders(image))}"
 
 
 def build_folders(image: Image) -> tuple[Path, Path]:
-    """Folder of the Dockerfile and build context of an image with `build`."""
+    """Folder of the Dockerfile of an image with `build`, and of what else decides its content."""
     folder = ROOT / str(image.build)
+    if image.tool is not None:
+        return folder, TOOLCHAIN / image.tool
     return folder, folder if image.context is None else ROOT / image.context
 
 
@@ -142,6 +146,8 @@ def _missing_sources(settings: StackSettings) -> Iterator[str]:
             yield f"{NAMESPACE}{path}.build: got {image.build!r}; expected a folder with a Dockerfile"
         if image.context is not None and not context.is_dir():
             yield f"{NAMESPACE}{path}.context: got {image.context!r}; expected a folder"
+        if image.tool is not None and not context.is_dir():
+            yield f"{NAMESPACE}{path}.tool: got {image.tool!r}; expected the name of a folder in cluster/toolchain"
 
 
 def unknown_stack(stack: str) -> str:
@@ -197,7 +203,8 @@ def describe(settings: StackSettings) -> dict[str, object]:
         if image.build is not None:
             folder, context = build_folders(image)
             reference = settings.image_reference(image)
-            to_build.append({"reference": reference, "dockerfile": str(folder / "Dockerfile"), "context": str(context)})
+            source = {"context": str(context)} if image.tool is None else {"tool": image.tool}
+            to_build.append({"reference": reference, "dockerfile": str(folder / "Dockerfile"), **source})
     return {
         "context": settings.kubernetes.context,
         "namespace": settings.kubernetes.namespace,

@@ -27,6 +27,15 @@ _DESTROY_UNASKED = ("destroy", "--yes", "--skip-preview", "--suppress-progress",
 
 
 @dataclass(frozen=True)
+class ToolImage:
+    """An image around a program of the toolchain."""
+
+    reference: str
+    dockerfile: Path
+    tool: str
+
+
+@dataclass(frozen=True)
 class Wanted:
     """What a stack wants of the machine around it; see `settings.describe`."""
 
@@ -34,12 +43,26 @@ class Wanted:
     context: str
     namespace: str
     registry: str | None
-    images: tuple[images.Image, ...]
+    sources: tuple[images.Image | ToolImage, ...]
 
     @property
     def embedded(self) -> bool:
         """Whether the stack lives on the embedded cluster."""
         return self.context == EMBEDDED_CONTEXT
+
+    def images(self) -> tuple[images.Image, ...]:
+        """The images to build; the programs in them are built now, unless the cache has them.
+
+        Raises:
+            ClusterError: such a program could not be built.
+        """
+        binaries = ensure(*(source.tool for source in self.sources if isinstance(source, ToolImage)))
+        return tuple(
+            images.Image(source.reference, source.dockerfile, binaries[source.tool].parent)
+            if isinstance(source, ToolImage)
+            else source
+            for source in self.sources
+        )
 
 
 @functools.cache
@@ -53,11 +76,15 @@ def wanted(stack: str) -> Wanted:
     if done.returncode != 0:
         raise ClusterError(done.stderr.strip())
     answer = json.loads(done.stdout)
-    to_build = tuple(
-        images.Image(image["reference"], Path(image["dockerfile"]), Path(image["context"]))
-        for image in answer["images"]
-    )
-    return Wanted(stack, answer["context"], answer["namespace"], answer["imageRegistry"], to_build)
+    sources = tuple(map(_source, answer["images"]))
+    return Wanted(stack, answer["context"], answer["namespace"], answer["imageRegistry"], sources)
+
+
+def _source(image: dict[str, str]) -> images.Image | ToolImage:
+    dockerfile = Path(image["dockerfile"])
+    if "tool" in image:
+        return ToolImage(image["reference"], dockerfile, image["tool"])
+    return images.Image(image["reference"], dockerfile, Path(image["context"]))
 
 
 def up(stack: str, instance: Instance) -> None:
@@ -70,10 +97,10 @@ def up(stack: str, instance: Instance) -> None:
     _check_registry(want, os.environ.get("REGISTRY"))
     if want.embedded:
         node.up(instance)
-        images.load(instance, want.images)
+        images.load(instance, want.images())
         backend(instance).mkdir(exist_ok=True, mode=0o700)
     else:
-        foreign.load(want.context, want.registry, want.images)
+        foreign.load(want.context, want.registry, want.images())
     environment = pulumi_environment(want, instance)
     with stage(f"pulumi up of {stack}"):
         _recover(want, environment, instance)

@@ -15,6 +15,23 @@ class SecretKey:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Login:
+    """A PostgreSQL role and its password, by reference: a Secret with the keys of type `kubernetes.io/basic-auth`."""
+
+    secret: pulumi.Input[str]
+
+    @property
+    def username(self) -> SecretKey:
+        """Where the role's name is."""
+        return SecretKey(name=self.secret, key="username")
+
+    @property
+    def password(self) -> SecretKey:
+        """Where its password is."""
+        return SecretKey(name=self.secret, key="password")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RedisEndpoint:
     """A Redis that clients can reach.
 
@@ -30,4 +47,56 @@ class RedisEndpoint:
     port: int
     password: SecretKey | None
     client_label: tuple[str, str]
+    workloads: Sequence[pulumi.Resource]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PostgresEndpoint:
+    """A PostgreSQL that clients can reach, or something that speaks for it.
+
+    Attributes:
+        host: DNS name of the Service, complete with its namespace.
+        port: TCP port of the Service.
+        database: name of the application's database.
+        application: the role that owns `database`.
+        superuser: for administration; never for an application.
+        monitor: a role that may read statistics (`pg_monitor`), and nothing else.
+        logins_key: a text that changes whenever a password of these roles does, for the checksum that rolls pods.
+        ca: the certificate that signed the server's; `None` when it speaks no TLS.
+        client_label: the pod label that its NetworkPolicy lets in.
+        workloads: what must be ready before a client may rely on it.
+    """
+
+    host: pulumi.Input[str]
+    port: int
+    database: str
+    application: Login
+    superuser: Login
+    monitor: Login
+    logins_key: str
+    ca: SecretKey | None
+    client_label: tuple[str, str]
+    workloads: Sequence[pulumi.Resource]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class S3Endpoint:
+    """A bucket, and the keys that open it.
+
+    Attributes:
+        url: of the server, with scheme and port; `None` for Amazon's own.
+        bucket: name of the bucket.
+        region: what clients sign their requests for.
+        access_key_id: where the key's id is.
+        secret_access_key: where the key itself is.
+        client_label: the pod label that its NetworkPolicy lets in; `None` for a server outside of the cluster.
+        workloads: what must be ready before a client may rely on it.
+    """
+
+    url: pulumi.Input[str] | None
+    bucket: str
+    region: str
+    access_key_id: SecretKey
+    secret_access_key: SecretKey
+    client_label: tuple[str, str] | None
     workloads: Sequence[pulumi.Resource]

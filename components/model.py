@@ -43,13 +43,26 @@ class Image(Settings):
         pattern=r"^[a-z0-9][a-z0-9/-]*$",
         description="The build context when it is not the Dockerfile's own folder, relative to the repository.",
     )
+    tool: str | None = Field(
+        default=None,
+        pattern=r"^[a-z0-9-]+$",
+        description="A program of `cluster/toolchain/` that is built first, and whose folder is the build context then.",
+    )
+    version: str | None = Field(
+        default=None,
+        pattern=r"^[0-9][0-9.]*$",
+        description="What the tag of a `build` starts with, for an operator that reads the version off it.",
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> "Image":
         if (self.reference is None) == (self.build is None):
             raise ValueError("expected exactly one of `reference` and `build`")
-        if self.context is not None and self.build is None:
-            raise ValueError("`context` belongs to `build`, which is not set")
+        for name in ("context", "tool", "version"):
+            if getattr(self, name) is not None and self.build is None:
+                raise ValueError(f"`{name}` belongs to `build`, which is not set")
+        if self.context is not None and self.tool is not None:
+            raise ValueError("expected at most one of `context` and `tool`: a tool's folder is the context")
         return self
 
 

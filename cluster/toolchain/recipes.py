@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 PULUMI_VERSION = "3.255.0"
 PROVIDER_VERSIONS = {"kubernetes": "4.25.0", "random": "4.21.4"}
+CLOUDNATIVE_PG_VERSION = "1.30.0"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +134,27 @@ _ALL = (
         memory_gib=4,
         package="github.com/traefik/traefik/v3/cmd/traefik",
         variables={"github.com/traefik/traefik/v3/pkg/version.Version": "3.6.7"},
+    ),
+    Tool(
+        # 1.30.1 needs a module that cannot be had.
+        name="cloudnative-pg",
+        minutes=4,
+        memory_gib=3,
+        package="github.com/cloudnative-pg/cloudnative-pg/cmd/manager",
+        # The objects of the release, for a stack that has the operator managed.
+        beside=(
+            ModuleFile(
+                module="github.com/cloudnative-pg/cloudnative-pg",
+                path=f"releases/cnpg-{CLOUDNATIVE_PG_VERSION}.yaml",
+            ),
+        ),
+    ),
+    Tool(
+        name="versitygw",
+        minutes=1,
+        memory_gib=2,
+        package="github.com/versity/versitygw/cmd/versitygw",
+        variables={"main.Version": "v1.8.0"},
     ),
 )
 

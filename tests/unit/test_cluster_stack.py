@@ -20,8 +20,8 @@ from cluster.instance import get
 def test_a_stack_file_tells_its_context_and_the_images_to_build() -> None:
     dev = stack.wanted("dev")
     assert dev.embedded
-    assert [image.reference.split(":")[0] for image in dev.images] == ["hotstack/redis", "hotstack/fastapi"]
-    assert all(image.dockerfile.is_file() and image.context.is_dir() for image in dev.images)
+    assert [image.reference.split(":")[0] for image in dev.images()] == ["hotstack/redis", "hotstack/fastapi"]
+    assert all(image.dockerfile.is_file() and image.context.is_dir() for image in dev.images())
 
 
 def test_an_unknown_stack_is_refused_with_the_known_ones_before_anything_starts(
