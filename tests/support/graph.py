@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pulumi
+
 Path = tuple[str | int, ...]
 """Where a value is inside `props`: `("stringData", "password")`."""
 
@@ -28,6 +30,7 @@ class Resource:
         aliases: `type::name` of its former identities; an empty part is unchanged.
         timeouts: `{"create": "300s", ...}`; empty when nothing was said.
         provider: name of the provider in Pulumi, empty when the engine would choose one.
+        hooks: names of the hooks that may refuse an update of it.
     """
 
     urn: str
@@ -43,6 +46,7 @@ class Resource:
     aliases: tuple[str, ...]
     timeouts: Mapping[str, str]
     provider: str
+    hooks: tuple[str, ...]
 
     @property
     def is_kubernetes(self) -> bool:
@@ -83,10 +87,28 @@ class Resource:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Graph:
-    """Everything that one run registered, by URN, and the stack's outputs."""
+    """Everything that one run registered, by URN, the stack's outputs, and the hooks by name."""
 
     resources: tuple[Resource, ...]
     outputs: Mapping[str, Any]
+    hooks: Mapping[str, pulumi.ResourceHook]
+
+    def refusal(self, resource: Resource, old: Mapping[str, Any]) -> str:
+        """What the hooks of `resource` say to an update from the inputs `old`; empty when they let it pass."""
+        update = pulumi.ResourceHookArgs(
+            urn=resource.urn,
+            id=resource.id,
+            name=resource.name,
+            type=resource.type,
+            old_inputs=old,
+            new_inputs=resource.props,
+        )
+        for name in resource.hooks:
+            try:
+                self.hooks[name](update)
+            except ValueError as error:
+                return str(error)
+        return ""
 
     def all(self, kind: str) -> tuple[Resource, ...]:
         """The resources of a kind: `all("StatefulSet")`, `all("RandomPassword")`."""

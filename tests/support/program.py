@@ -109,6 +109,7 @@ def _run(
         organization="organization",
         root_directory=str(ROOT),
     )
+    settings.callbacks = monitor
     pulumi.runtime.configure(settings)
     pulumi.runtime.set_all_config(dict(config), [])
 
