@@ -29,7 +29,6 @@ READ_TIMEOUT = 1.0
 OPERATION_BUDGET = 2.0
 PING_BUDGET = 0.5  # a probe has one second by default and must be answered within it
 MAX_CONNECTIONS = 64
-KEY_PREFIX = "cache:"  # other users of the same Redis are not ours to overwrite
 
 # What a connection to a primary that is gone, or is one no more, ends in. A new connection reaches the new primary.
 _LOST = (RedisConnectionError, RedisTimeoutError, ReadOnlyError)
@@ -64,7 +63,8 @@ class PasswordFile(CredentialProvider):
 class Cache:
     """Values by key, for all requests of a process through one client.
 
-    Every operation raises CacheUnavailableError within OPERATION_BUDGET if Redis does not serve it.
+    Every operation raises CacheUnavailableError within its budget, in seconds, if Redis does not serve it. Keys are
+    taken as they are: each kind of value has a prefix of its own.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
@@ -73,19 +73,19 @@ class Cache:
         self._client = self._new_client()
         self._up = True
 
-    async def get(self, key: str) -> bytes | None:
+    async def get(self, key: str, budget: float = OPERATION_BUDGET) -> bytes | None:
         """Return the value of a key, or None if there is none (any more)."""
-        value = await self._run("get", lambda client: client.get(KEY_PREFIX + key))
+        value = await self._run("get", lambda client: client.get(key), budget)
         (self._metrics.cache_misses if value is None else self._metrics.cache_hits).inc()
         return cast("bytes | None", value)  # str only with decode_responses, which is off
 
-    async def put(self, key: str, value: bytes, ttl: int) -> None:
+    async def put(self, key: str, value: bytes, ttl: int, budget: float = OPERATION_BUDGET) -> None:
         """Store a value for `ttl` seconds, in place of the one that was there."""
-        await self._run("put", lambda client: client.set(KEY_PREFIX + key, value, ex=ttl))
+        await self._run("put", lambda client: client.set(key, value, ex=ttl), budget)
 
     async def delete(self, key: str) -> bool:
         """Remove a key, and return whether it was there."""
-        return await self._run("delete", lambda client: client.delete(KEY_PREFIX + key)) > 0
+        return await self._run("delete", lambda client: client.delete(key)) > 0
 
     async def is_up(self) -> bool:
         """Return whether Redis answers within PING_BUDGET."""

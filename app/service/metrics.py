@@ -1,5 +1,7 @@
 """What the service counts, in the Prometheus text format."""
 
+from collections.abc import Callable, Mapping
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -43,6 +45,35 @@ class Metrics:
         self.redis_up = Gauge(
             "redis_up", "1 if Redis answered the last time it was asked, else 0.", registry=self.registry
         )
+        self.items_created = Counter("items_created", "Items stored.", registry=self.registry)
+        self.items_read = Counter(
+            "items_read", "Single items found, by where they came from.", ["source"], registry=self.registry
+        )
+        for source in ("cache", "database"):
+            self.items_read.labels(source)
+        self.postgres_errors = Counter(
+            "postgres_errors", "Operations that PostgreSQL did not serve.", ["operation"], registry=self.registry
+        )
+        for operation in ("insert", "find", "list", "ping"):
+            self.postgres_errors.labels(operation)
+        self.postgres_up = Gauge(
+            "postgres_up",
+            "1 if PostgreSQL answered the last time it was asked, else 0, by the way to it.",
+            ["way"],
+            registry=self.registry,
+        )
+        self.pool_size = Gauge(
+            "postgres_pool_size", "Connections, made or in the making.", ["way"], registry=self.registry
+        )
+        self.pool_waiting = Gauge(
+            "postgres_pool_waiting", "Requests that wait for a connection.", ["way"], registry=self.registry
+        )
+
+    def watch_pool(self, way: str, stats: Callable[[], Mapping[str, int]]) -> None:
+        """Show the pool of a way to PostgreSQL, from what psycopg's `get_stats` tells at every scrape."""
+        self.postgres_up.labels(way)
+        self.pool_size.labels(way).set_function(lambda: stats()["pool_size"])
+        self.pool_waiting.labels(way).set_function(lambda: stats()["requests_waiting"])
 
     def render(self) -> bytes:
         """Return every series in the Prometheus text format."""

@@ -1,14 +1,20 @@
-"""Fixtures: a Redis server and the service, in this process or in one of its own."""
+"""Fixtures: servers of Redis and PostgreSQL, and the service, in this process or in one of its own."""
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+import signal
+import tempfile
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from postgres_server import PostgresServer, bin_folder, give_away
 from redis_server import RedisServer
 from service.main import create_app
+from service.migrate import migrate
+from service.schema import read_migrations
 from service.settings import Settings
 from service_process import ServiceProcess
 
@@ -17,14 +23,19 @@ MAX_VALUE_BYTES = 4096
 LIMITS = {"cache_max_ttl": MAX_TTL, "cache_default_ttl": 60, "cache_max_value_bytes": MAX_VALUE_BYTES}
 TOKEN = "t0ken-that-nobody-may-see"
 PASSWORD = "passw0rd-that-nobody-may-see"
+ROLE = "shop"
+ROLE_PASSWORD = "r0le-passw0rd-that-nobody-may-see"
+DATABASE = "shop"
 
 StartService = Callable[..., TestClient]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _redis_server_program() -> None:
-    if shutil.which("redis-server") is None:
-        reason = "redis-server is not on PATH: install Debian's package redis-server"
+def _server_programs() -> None:
+    packages = {"redis-server": shutil.which("redis-server"), "postgresql": bin_folder()}
+    missing = [package for package, program in packages.items() if program is None]
+    if missing:
+        reason = f"a server is not there: install Debian's package {' '.join(missing)}"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
 
 
@@ -41,6 +52,102 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_folder() -> Iterator[Path]:
+    """Yield a folder that the account of PostgreSQL can reach, unlike pytest's own."""
+    with tempfile.TemporaryDirectory(prefix="service-postgres-") as folder:
+        give_away(Path(folder))
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def empty_postgres(postgres_folder: Path) -> PostgresServer:
+    """Return a stopped server with the application's role and an empty database of its own, for `copy_of`."""
+    server = PostgresServer(postgres_folder / "empty")
+    server.create()
+    server.start()
+    server.query(f"CREATE ROLE {ROLE} LOGIN PASSWORD '{ROLE_PASSWORD}'")
+    server.query(f"CREATE DATABASE {DATABASE} OWNER {ROLE}")
+    server.stop(signal.SIGINT)
+    return server
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(
+    empty_postgres: PostgresServer, postgres_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> PostgresServer:
+    """Return a stopped server with the schema that the code needs, for `copy_of`."""
+    server = PostgresServer(postgres_folder / "migrated")
+    server.copy_of(empty_postgres)
+    server.start()
+    settings = postgres_settings(server, tmp_path_factory.mktemp("login"))
+    migrate(Settings.model_validate(settings), read_migrations())
+    server.stop(signal.SIGINT)
+    return server
+
+
+@pytest.fixture
+def postgres_server(migrated_postgres: PostgresServer, postgres_folder: Path) -> Iterator[PostgresServer]:
+    """Yield a running server with the schema and no items."""
+    with running_copy(migrated_postgres, postgres_folder) as server:
+        yield server
+
+
+@pytest.fixture
+def new_postgres_server(empty_postgres: PostgresServer, postgres_folder: Path) -> Iterator[PostgresServer]:
+    """Yield a running server without a schema."""
+    with running_copy(empty_postgres, postgres_folder) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def shared_postgres(migrated_postgres: PostgresServer, postgres_folder: Path) -> Iterator[PostgresServer]:
+    """Yield a running server for tests that only add items."""
+    with running_copy(migrated_postgres, postgres_folder) as server:
+        yield server
+
+
+@contextmanager
+def running_copy(template: PostgresServer, folder: Path) -> Generator[PostgresServer]:
+    """Yield a running server with the data of one that is stopped."""
+    server = PostgresServer(Path(tempfile.mkdtemp(dir=folder)) / "data")
+    give_away(server.data.parent)
+    server.copy_of(template)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(server.data.parent)
+
+
+def postgres_settings(server: PostgresServer, folder: Path) -> dict[str, object]:
+    """Return settings for the application's role and database; the files of its login are in `folder`."""
+    (folder / "username").write_text(f"{ROLE}\n")
+    (folder / "password").write_text(f"{ROLE_PASSWORD}\n")
+    return {
+        "postgres_host": "127.0.0.1",
+        "postgres_port": server.port,
+        "postgres_database": DATABASE,
+        "postgres_username_file": folder / "username",
+        "postgres_password_file": folder / "password",
+        "postgres_pool_size": 4,
+    }
+
+
+@pytest.fixture
+def database_settings(postgres_server: PostgresServer, tmp_path: Path) -> dict[str, object]:
+    """Return settings for `postgres_server`."""
+    return postgres_settings(postgres_server, tmp_path)
+
+
+@pytest.fixture
+def items_client(start_service: StartService, shared_postgres: PostgresServer, tmp_path: Path) -> TestClient:
+    """Return a client of a service on `redis_server` and `shared_postgres`, without items."""
+    shared_postgres.query("TRUNCATE items RESTART IDENTITY", database=DATABASE)
+    return start_service(**postgres_settings(shared_postgres, tmp_path))
 
 
 @pytest.fixture
@@ -62,18 +169,24 @@ def client(start_service: StartService) -> TestClient:
 
 
 @pytest.fixture(scope="session")
-def running_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
-    """Yield a service in a process of its own, on a Redis of its own, shared by tests that leave both as they are."""
+def running_service(
+    tmp_path_factory: pytest.TempPathFactory, migrated_postgres: PostgresServer, postgres_folder: Path
+) -> Iterator[ServiceProcess]:
+    """Yield a service in a process of its own, on servers of its own, shared by tests that leave all as they are."""
     folder = tmp_path_factory.mktemp("service")
     (folder / "token").write_text(TOKEN)
     (folder / "password").write_text(PASSWORD)
     environment = {name.upper(): str(value) for name, value in LIMITS.items()}
     environment |= {"API_TOKEN_FILE": str(folder / "token"), "REDIS_PASSWORD_FILE": str(folder / "password")}
     server = RedisServer(folder)
+    (folder / "login").mkdir()
     with ExitStack() as stack:
         stack.callback(server.stop)
         server.start("--requirepass", PASSWORD)
         environment |= {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(server.port)}
+        postgres = stack.enter_context(running_copy(migrated_postgres, postgres_folder))
+        login = postgres_settings(postgres, folder / "login")
+        environment |= {name.upper(): str(value) for name, value in login.items()}
         service = ServiceProcess(folder / "service.log", environment)
         stack.callback(service.stop)
         yield service

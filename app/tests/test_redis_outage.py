@@ -44,16 +44,17 @@ def test_cached_routes_answer_503_while_redis_is_stopped_and_recover_with_it(
 
 
 def test_everything_else_answers_while_redis_is_stopped(client: TestClient, redis_server: RedisServer) -> None:
-    assert client.get("/readyz").json() == {"status": "ok", "redis": "up"}
+    assert client.get("/readyz").json()["redis"] == "up"
     redis_server.stop()
     assert client.get("/livez").status_code == 200
     assert client.get("/").status_code == 200
     assert client.get("/metrics").status_code == 200
     answer = client.get("/readyz")
     assert answer.status_code == 200
-    assert answer.json() == {"status": "ok", "redis": "down"}
+    assert answer.json()["status"] == "ok"
+    assert answer.json()["redis"] == "down"
     redis_server.start()
-    assert client.get("/readyz").json() == {"status": "ok", "redis": "up"}
+    assert client.get("/readyz").json()["redis"] == "up"
 
 
 def test_a_service_that_starts_before_redis_uses_it_once_it_is_there(

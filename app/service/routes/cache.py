@@ -1,30 +1,24 @@
 """Values by key, kept in Redis for a while."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
-from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 
 from service.cache import Cache
+from service.routes.problem import Problem, Responses
 from service.settings import Settings
 
 VALUE_TYPE = "application/octet-stream"
 KEY_PATTERN = r"^[A-Za-z0-9._:-]+$"
 KEY_MAX_CHARS = 200
+KEY_PREFIX = "cache:"  # other users of the same Redis are not ours to overwrite
 
 Key = Annotated[
     str, Path(max_length=KEY_MAX_CHARS, pattern=KEY_PATTERN, description="Letters, digits and `.` `_` `:` `-`.")
 ]
 
 
-class Problem(BaseModel):
-    """What went wrong, in a sentence."""
-
-    detail: str
-
-
-Responses = dict[int | str, dict[str, Any]]
 MISS: Responses = {404: {"model": Problem, "description": "No such key, or no longer"}}
 UNAVAILABLE: Responses = {
     503: {"model": Problem, "description": "Redis does not answer; `Retry-After` says when to try again"}
@@ -43,7 +37,7 @@ def cache_routes(cache: Cache, settings: Settings) -> APIRouter:
     )
     async def get_value(key: Key) -> Response:
         """Return the bytes that were stored."""
-        value = await cache.get(key)
+        value = await cache.get(KEY_PREFIX + key)
         if value is None:
             raise _no_such_key()
         # A browser must not take somebody's stored bytes for a page of this site.
@@ -64,12 +58,12 @@ def cache_routes(cache: Cache, settings: Settings) -> APIRouter:
     ) -> None:
         """Store the request's body as it is, whatever its type, in place of what was there."""
         value = await _read_value(request, settings.cache_max_value_bytes)
-        await cache.put(key, value, ttl)
+        await cache.put(KEY_PREFIX + key, value, ttl)
 
     @router.delete("/cache/{key}", status_code=204, responses=MISS)
     async def delete_value(key: Key) -> None:
         """Forget a key."""
-        if not await cache.delete(key):
+        if not await cache.delete(KEY_PREFIX + key):
             raise _no_such_key()
 
     return router
