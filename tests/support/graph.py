@@ -54,6 +54,11 @@ class Resource:
         return self.type.startswith("kubernetes:")
 
     @property
+    def is_released(self) -> bool:
+        """Whether it is of the release of an operator, and so the work of others."""
+        return "-operator-" in self.name
+
+    @property
     def kind(self) -> str:
         """`StatefulSet`; for what is not in Kubernetes the last part of the type."""
         return self.type.rsplit(":", 1)[-1]
@@ -87,7 +92,10 @@ class Resource:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Graph:
-    """Everything that one run registered, by URN, the stack's outputs, and the hooks by name."""
+    """Everything that one run registered, by URN, the stack's outputs, and the hooks by name.
+
+    Questions are about what is the project's own; `released` is for the releases of operators.
+    """
 
     resources: tuple[Resource, ...]
     outputs: Mapping[str, Any]
@@ -112,7 +120,11 @@ class Graph:
 
     def all(self, kind: str) -> tuple[Resource, ...]:
         """The resources of a kind: `all("StatefulSet")`, `all("RandomPassword")`."""
-        return tuple(resource for resource in self.resources if resource.kind == kind)
+        return tuple(resource for resource in self.resources if resource.kind == kind and not resource.is_released)
+
+    def released(self, kind: str = "") -> tuple[Resource, ...]:
+        """What the release of an operator is made of, of one kind or all."""
+        return tuple(resource for resource in self.resources if resource.is_released and kind in ("", resource.kind))
 
     def one(self, kind: str, name: str) -> Resource:
         """The resource of that kind and name: in Kubernetes, or in Pulumi where that generates the former."""
@@ -124,7 +136,7 @@ class Graph:
 
     def objects(self) -> tuple[Resource, ...]:
         """The objects in Kubernetes."""
-        return tuple(resource for resource in self.resources if resource.is_kubernetes)
+        return tuple(resource for resource in self.resources if resource.is_kubernetes and not resource.is_released)
 
     def manifests(self) -> list[dict[str, Any]]:
         """The objects in Kubernetes as `kubectl` would take them; secret values stand in them."""
