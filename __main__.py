@@ -4,8 +4,15 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 import settings as stack_settings
+from components import cloudnative_pg_operator
+from components.bucket import existing_bucket
+from components.endpoints import S3Endpoint
 from components.fastapi_app import FastApiApp, FastApiAppArgs
+from components.object_store import ObjectStore, ObjectStoreArgs
+from components.pgpool import PgpoolLB, PgpoolLBArgs
+from components.postgres import PostgresHA, PostgresHAArgs
 from components.redis import RedisStack, RedisStackArgs
+from settings import StackSettings
 
 
 def main() -> None:
@@ -35,7 +42,7 @@ def main() -> None:
         },
         opts=pulumi.ResourceOptions(
             provider=provider,
-            protect=settings.redis.protect or None,
+            protect=(settings.redis.protect or settings.postgres.protect) or None,
             # A namespace takes every claim in it along, those that are to outlive the stack too.
             retain_on_delete=settings.redis.keeps_volumes or None,
         ),
@@ -49,6 +56,19 @@ def main() -> None:
         RedisStackArgs(settings=settings.redis, image=settings.image_reference(settings.redis.image), namespace=name),
         opts,
     )
+    postgres = PostgresHA("postgres", postgres_args(settings, name, bucket(settings, name, opts)), opts)
+    pgpool = PgpoolLB(
+        "pgpool",
+        PgpoolLBArgs(
+            settings=settings.pgpool,
+            image=settings.image_reference(settings.pgpool.image),
+            namespace=name,
+            primary=postgres.primary,
+            replicas=postgres.replicas,
+            standbys=postgres.instances - 1,
+        ),
+        opts,
+    )
     FastApiApp(
         "fastapi",
         FastApiAppArgs(
@@ -56,6 +76,9 @@ def main() -> None:
             image=settings.image_reference(settings.fastapi.image),
             namespace=name,
             redis=redis.primary,
+            postgres=pgpool.endpoint,
+            # Every session of Pgpool-II needs the primary; the standbys themselves outlive it.
+            postgres_readers=[] if postgres.replicas is None else [postgres.replicas, pgpool.endpoint],
             scraper_namespace=where.monitoring_namespace,
         ),
         opts,
@@ -65,11 +88,46 @@ def main() -> None:
     pulumi.export("redis", pulumi.Output.format("{}:{}", redis.primary.host, redis.primary.port))
     if redis.replicas is not None:
         pulumi.export("redisRead", pulumi.Output.format("{}:{}", redis.replicas.host, redis.replicas.port))
+    pulumi.export("postgres", pulumi.Output.format("{}:{}", postgres.primary.host, postgres.primary.port))
+    if postgres.replicas is not None:
+        pulumi.export("postgresRead", pulumi.Output.format("{}:{}", postgres.replicas.host, postgres.replicas.port))
+    pulumi.export("pgpool", pulumi.Output.format("{}:{}", pgpool.endpoint.host, pgpool.endpoint.port))
     pulumi.export("fastapi", pulumi.Output.format("fastapi-service.{}.svc:80", name))
     if settings.fastapi.node_port is not None:
         pulumi.export("fastapiNodePort", settings.fastapi.node_port)
     if settings.fastapi.ingress is not None:
         pulumi.export("fastapiIngressPath", settings.fastapi.ingress.path)
+
+
+def bucket(settings: StackSettings, namespace: pulumi.Output[str], opts: pulumi.ResourceOptions) -> S3Endpoint | None:
+    """Where backups go: a bucket of the stack's own, one that exists, or nowhere."""
+    if settings.object_store is not None:
+        image = settings.image_reference(settings.object_store.image)
+        args = ObjectStoreArgs(settings=settings.object_store, image=image, namespace=namespace)
+        return ObjectStore("object-store", args, opts).endpoint
+    return None if settings.bucket is None else existing_bucket(settings.bucket)
+
+
+def postgres_args(settings: StackSettings, namespace: pulumi.Output[str], where: S3Endpoint | None) -> PostgresHAArgs:
+    """What PostgreSQL needs, with the operator's release where the stack is to install it."""
+    own = settings.postgres.cloudnative_pg
+    operator = None if own is None else own.operator
+    release = operator_image = None
+    if operator is not None and operator.manifest is not None:
+        release = cloudnative_pg_operator.read(operator.manifest, stack_settings.ROOT)
+    if operator is not None and operator.image is not None:
+        operator_image = settings.image_reference(operator.image)
+    return PostgresHAArgs(
+        settings=settings.postgres,
+        image=None if own is None else settings.image_reference(own.image),
+        namespace=namespace,
+        scraper_namespace=settings.kubernetes.monitoring_namespace,
+        release=release,
+        operator_image=operator_image,
+        bucket=where,
+        # Pgpool-II shows its clients the server's own certificate.
+        server_names=["pgpool", *(pulumi.Output.concat("pgpool.", namespace, end) for end in ("", ".svc"))],
+    )
 
 
 main()

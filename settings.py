@@ -13,16 +13,22 @@ from typing import Literal
 
 import pulumi
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from components.bucket import BucketSettings
 from components.fastapi_app import FastApiSettings
 from components.model import DnsLabel, Image, Settings, model_of
+from components.object_store import ObjectStoreSettings
+from components.pgpool_settings import PgpoolSettings, backend_connections
+from components.postgres_settings import PostgresSettings
 from components.redis import RedisSettings
 
 ROOT = Path(__file__).parent
 TOOLCHAIN = ROOT / "cluster" / "toolchain"
 NAMESPACE = "hotstack:"
+OTHER_CONNECTIONS = 10
+"""Of PostgreSQL's connections: three that it keeps for superusers, the rest for its operator and for exporters."""
 _NOT_IN_IMAGES = {"tests", "__pycache__", "README.md", "pyproject.toml"}  # as the contexts' .dockerignore says, too
 
 
@@ -52,7 +58,53 @@ class StackSettings(Settings):
 
     kubernetes: KubernetesSettings
     redis: RedisSettings
+    bucket: BucketSettings | None = Field(default=None, description="Where backups go: a bucket that exists.")
+    object_store: ObjectStoreSettings | None = Field(
+        default=None, description="Where backups go: an S3 server in the stack itself, for trials."
+    )
+    postgres: PostgresSettings
+    pgpool: PgpoolSettings
     fastapi: FastApiSettings
+
+    @model_validator(mode="after")
+    def _backups_have_one_bucket(self) -> "StackSettings":
+        own = self.postgres.cloudnative_pg
+        wanted = own is not None and (own.backup is not None or own.recovery is not None)
+        if self.bucket is not None and self.object_store is not None:
+            raise ValueError("hotstack:bucket and hotstack:objectStore are both there: expected at most one of them")
+        if wanted and self.bucket is None and self.object_store is None:
+            raise ValueError(
+                "hotstack:postgres has `backup` or `recovery`, and there is no bucket: expected hotstack:bucket, or "
+                "hotstack:objectStore"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _connections_suffice(self) -> "StackSettings":
+        """Counted before anything is created, since no part of the stack would see it alone."""
+        pgpool, readers = self._connections()
+        needed = pgpool + readers + OTHER_CONNECTIONS
+        if needed > self.postgres.max_connections:
+            raise ValueError(
+                f"hotstack:postgres.maxConnections is {self.postgres.max_connections}, and up to {needed} may be open "
+                f"on one server: {pgpool} of Pgpool-II (pods in a rollout x numInitChildren x maxPool, for both "
+                f"endpoints), {readers} of readers (pods in a rollout x poolSize), {OTHER_CONNECTIONS} of others (the "
+                "operator, monitoring, superusers); raise it, or lower one of these"
+            )
+        sessions = 2 * readers
+        if sessions > self.pgpool.sessions_per_pod:
+            raise ValueError(
+                f"hotstack:fastapi may open {sessions} sessions (pods in a rollout x database.poolSize, to write and, "
+                f"without standbys, to read), and a pod of hotstack:pgpool serves {self.pgpool.sessions_per_pod} "
+                "(numInitChildren - reservedConnections): raise pooling.numInitChildren, or lower database.poolSize"
+            )
+        return self
+
+    def _connections(self) -> tuple[int, int]:
+        """Most connections to one server of PostgreSQL: those of Pgpool-II, and those of the service's readers."""
+        pods = self.fastapi.replicas + 1  # one more while they roll
+        pgpool = backend_connections(self.pgpool, balanced=self.postgres.instances > 1)
+        return pgpool, pods * self.fastapi.database.pool_size
 
     def image_reference(self, image: Image) -> str:
         """The reference to run `image` by; what is built here is tagged by the content it is built from."""
@@ -193,7 +245,18 @@ def _known_keys(path: Sequence[int | str]) -> list[str]:
 
 def images(settings: StackSettings) -> dict[str, Image]:
     """The images that a stack runs, by their paths in the stack file."""
-    return {"redis.image": settings.redis.image, "fastapi.image": settings.fastapi.image}
+    found = {
+        "redis.image": settings.redis.image,
+        "pgpool.image": settings.pgpool.image,
+        "fastapi.image": settings.fastapi.image,
+    }
+    if settings.object_store is not None:
+        found["objectStore.image"] = settings.object_store.image
+    if (postgres := settings.postgres.cloudnative_pg) is not None:
+        found["postgres.cloudnativePg.image"] = postgres.image
+        if postgres.operator.image is not None:
+            found["postgres.cloudnativePg.operator.image"] = postgres.operator.image
+    return found
 
 
 def describe(settings: StackSettings) -> dict[str, object]:
@@ -205,11 +268,13 @@ def describe(settings: StackSettings) -> dict[str, object]:
             reference = settings.image_reference(image)
             source = {"context": str(context)} if image.tool is None else {"tool": image.tool}
             to_build.append({"reference": reference, "dockerfile": str(folder / "Dockerfile"), **source})
+    postgres = settings.postgres.cloudnative_pg
     return {
         "context": settings.kubernetes.context,
         "namespace": settings.kubernetes.namespace,
         "imageRegistry": settings.kubernetes.image_registry,
         "images": to_build,
+        "operatorManifest": None if postgres is None else postgres.operator.manifest,
     }
 
 

@@ -16,10 +16,12 @@ from typing import Any
 
 from cluster import explain, foreign, images, node
 from cluster.errors import ClusterError
+from cluster.files import write_whole
 from cluster.instance import Instance
 from cluster.stages import stage
-from cluster.toolchain import ensure
+from cluster.toolchain import ensure, module_file
 from cluster.toolchain.pulumi import pulumi_env
+from cluster.toolchain.recipes import OPERATOR_MANIFEST
 
 ROOT = Path(__file__).parent.parent
 EMBEDDED_CONTEXT = "hotstack"
@@ -44,6 +46,7 @@ class Wanted:
     namespace: str
     registry: str | None
     sources: tuple[images.Image | ToolImage, ...]
+    operator_manifest: str | None
 
     @property
     def embedded(self) -> bool:
@@ -77,7 +80,9 @@ def wanted(stack: str) -> Wanted:
         raise ClusterError(done.stderr.strip())
     answer = json.loads(done.stdout)
     sources = tuple(map(_source, answer["images"]))
-    return Wanted(stack, answer["context"], answer["namespace"], answer["imageRegistry"], sources)
+    return Wanted(
+        stack, answer["context"], answer["namespace"], answer["imageRegistry"], sources, answer["operatorManifest"]
+    )
 
 
 def _source(image: dict[str, str]) -> images.Image | ToolImage:
@@ -215,6 +220,7 @@ def pulumi_environment(want: Wanted, instance: Instance) -> dict[str, str]:
         ClusterError: a tool had to be built, and could not be.
     """
     environment = pulumi_env()
+    _place_manifest(want)
     if want.embedded:
         environment |= {
             "KUBECONFIG": str(instance.kubeconfig),
@@ -230,6 +236,16 @@ def pulumi_environment(want: Wanted, instance: Instance) -> dict[str, str]:
         users_home = os.environ.get("PULUMI_HOME") or str(Path.home() / ".pulumi")
         environment["PULUMI_CREDENTIALS_PATH"] = os.environ.get("PULUMI_CREDENTIALS_PATH") or users_home
     return environment
+
+
+def _place_manifest(want: Wanted) -> None:
+    """Put the operator's release where the stack file says that it is, if that is the release the toolchain has."""
+    if want.operator_manifest is None or Path(want.operator_manifest).name != Path(OPERATOR_MANIFEST.path).name:
+        return
+    target = ROOT / want.operator_manifest
+    if not target.exists():
+        target.parent.mkdir(exist_ok=True)
+        write_whole(target, module_file("cloudnative-pg", OPERATOR_MANIFEST).read_text())
 
 
 def environment_of(want: Wanted, instance: Instance) -> dict[str, str]:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import pulumi
 from pulumi_kubernetes.apps.v1 import Deployment
+from pulumi_kubernetes.batch.v1 import Job
 from pulumi_kubernetes.core.v1 import (
     ConfigMap,
     ContainerArgsDict,
@@ -30,7 +31,9 @@ from pulumi_kubernetes.networking.v1 import (
 from pulumi_kubernetes.policy.v1 import PodDisruptionBudget
 from pydantic import Field, StringConstraints, model_validator
 
-from components.endpoints import RedisEndpoint
+from components import fastapi_database
+from components.endpoints import PostgresEndpoint, RedisEndpoint
+from components.fastapi_database import DatabaseWiring, FastApiDatabase
 from components.kube.labels import labels, selector
 from components.kube.network import allow, allow_anyone, ingress_policy, namespace
 from components.kube.passwords import generated_password
@@ -41,6 +44,7 @@ from components.kube.security import scratch_mount, scratch_volume
 from components.model import DnsLabel, Image, Resources, Settings, Spread
 
 APP = "fastapi"
+MIGRATION = "fastapi-migration"
 PORT = 8000
 _SHUTDOWN_SECONDS = 20  # the image gives requests in flight this long after SIGTERM
 _TOKEN_MOUNT = "/run/secrets/fastapi"  # noqa: S105 - a folder's path
@@ -79,6 +83,7 @@ class FastApiSettings(Settings):
         default=None, ge=30000, le=32767, description="Open the service on this port of every node, to everyone."
     )
     ingress: FastApiIngress | None = None
+    database: FastApiDatabase = FastApiDatabase()
     resources: Resources = Resources()
     spread: Spread = "soft"
     drain_seconds: int = Field(
@@ -96,6 +101,8 @@ class FastApiAppArgs:
         image: reference of the image to run.
         namespace: name of an existing namespace.
         redis: the Redis of the cache.
+        postgres: where to write items.
+        postgres_readers: where to read them, each tried when those before it do not answer; they outlive the primary.
         scraper_namespace: the namespace whose pods may read `/metrics`.
     """
 
@@ -103,7 +110,19 @@ class FastApiAppArgs:
     image: str
     namespace: pulumi.Input[str]
     redis: RedisEndpoint
+    postgres: PostgresEndpoint
+    postgres_readers: Sequence[PostgresEndpoint]
     scraper_namespace: str
+
+    @property
+    def database(self) -> DatabaseWiring:
+        """The database, and how it is used."""
+        return DatabaseWiring(settings=self.settings.database, primary=self.postgres, readers=self.postgres_readers)
+
+    @property
+    def client_labels(self) -> dict[str, str]:
+        """The labels that let the service's pods reach what they use."""
+        return dict([self.redis.client_label, *(endpoint.client_label for endpoint in self.database.endpoints)])
 
 
 class FastApiApp(pulumi.ComponentResource):
@@ -135,6 +154,7 @@ class FastApiApp(pulumi.ComponentResource):
         PodDisruptionBudget(
             f"{name}-budget", metadata=metadata("fastapi"), spec=disruption_budget(pod_selector), opts=child
         )
+        migration = self._migration(name, args, [account])
         deployment = Deployment(
             f"{name}-deployment",
             metadata=metadata("fastapi-deployment"),
@@ -147,9 +167,13 @@ class FastApiApp(pulumi.ComponentResource):
                 "strategy": {"type": "RollingUpdate", "rolling_update": {"max_unavailable": 0, "max_surge": 1}},
                 "template": {
                     "metadata": {
-                        "labels": {**labels(APP, name), **dict([args.redis.client_label])},
+                        "labels": {**labels(APP, name), **args.client_labels},
                         "annotations": config_checksum(
-                            {"config": settings.config, "secretRotation": settings.secret_rotation}
+                            {
+                                "config": settings.config,
+                                "secretRotation": settings.secret_rotation,
+                                "logins": args.postgres.logins_key,
+                            }
                         ),
                     },
                     "spec": {
@@ -158,14 +182,14 @@ class FastApiApp(pulumi.ComponentResource):
                             pod_selector, settings.spread, settings.replicas
                         ),
                         "termination_grace_period_seconds": settings.drain_seconds + _SHUTDOWN_SECONDS + 5,
-                        "volumes": volumes(args.redis),
+                        "volumes": volumes(args),
                     },
                 },
             },
             opts=pulumi.ResourceOptions(
                 parent=self,
                 # A pod of ours must not present a new Redis password before Redis knows it.
-                depends_on=[config, secret, account, policy, *args.redis.workloads],
+                depends_on=[config, secret, account, policy, migration, *args.redis.workloads],
                 custom_timeouts=timeouts(settings.rollout_timeout_seconds),
             ),
         )
@@ -193,6 +217,31 @@ class FastApiApp(pulumi.ComponentResource):
             )
         self.register_outputs({"port": PORT})
 
+    def _migration(self, name: str, args: FastApiAppArgs, after: Sequence[pulumi.Resource]) -> Job:
+        """The Job that migrates the database, before any pod of this version starts."""
+        # An application of its own: the Service must not lead to its pod.
+        own_labels = labels(MIGRATION, name)
+        policy = NetworkPolicy(
+            f"{name}-migration-policy",
+            metadata={"name": MIGRATION, "namespace": args.namespace, "labels": own_labels},
+            spec=ingress_policy(selector(MIGRATION, name), []),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        return Job(
+            f"{name}-migration",
+            metadata={
+                "name": fastapi_database.migration_name(args.image),
+                "namespace": args.namespace,
+                "labels": own_labels,
+            },
+            spec=fastapi_database.migration_job(args.image, args.settings.resources, own_labels, args.database),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=[*after, policy, *args.postgres.workloads],
+                custom_timeouts=timeouts(args.settings.rollout_timeout_seconds),
+            ),
+        )
+
 
 def who_may_connect(settings: FastApiSettings, scraper_namespace: str) -> Sequence[NetworkPolicyIngressRuleArgsDict]:
     """The NetworkPolicy's rules: the scraper, the ingress controller, and everyone when there is a NodePort.
@@ -210,7 +259,7 @@ def container(args: FastApiAppArgs) -> ContainerArgsDict:
     settings = args.settings
     return {
         **container_base("fastapi", args.image, settings.resources),
-        "env": environment(args.redis),
+        "env": environment(args),
         "env_from": [{"config_map_ref": {"name": "fastapi-config"}}],
         "ports": [{"name": "http", "container_port": PORT, "protocol": "TCP"}],
         # Start-up gives imports time; liveness asks the process alone, for a restart does not mend Redis; readiness
@@ -220,49 +269,49 @@ def container(args: FastApiAppArgs) -> ContainerArgsDict:
         "readiness_probe": http_probe("/readyz", period=3, failures=2),
         # uvicorn stops accepting at once on SIGTERM, but routes to the pod take a moment to disappear.
         "lifecycle": {"pre_stop": {"sleep": {"seconds": settings.drain_seconds}}},
-        "volume_mounts": mounts(args.redis),
+        "volume_mounts": mounts(args),
     }
 
 
-def environment(redis: RedisEndpoint) -> list[EnvVarArgsDict]:
+def environment(args: FastApiAppArgs) -> list[EnvVarArgsDict]:
     """What the app learns from the stack rather than from `fastapi-config`; secrets as paths of files."""
     result: list[EnvVarArgsDict] = [
         {"name": "POD_NAME", "value_from": {"field_ref": {"field_path": "metadata.name"}}},
         {"name": "API_TOKEN_FILE", "value": f"{_TOKEN_MOUNT}/API_TOKEN"},
-        {"name": "REDIS_HOST", "value": redis.host},
-        {"name": "REDIS_PORT", "value": str(redis.port)},
+        {"name": "REDIS_HOST", "value": args.redis.host},
+        {"name": "REDIS_PORT", "value": str(args.redis.port)},
     ]
-    if redis.password is not None:
+    if args.redis.password is not None:
         result.append({"name": "REDIS_PASSWORD_FILE", "value": f"{_REDIS_MOUNT}/password"})
-    return result
+    return [*result, *fastapi_database.environment(args.database)]
 
 
-def volumes(redis: RedisEndpoint) -> list[VolumeArgsDict]:
+def volumes(args: FastApiAppArgs) -> list[VolumeArgsDict]:
     """Secrets as files, and a bounded /tmp."""
     result: list[VolumeArgsDict] = [
         scratch_volume("tmp"),
         {"name": "token", "secret": {"secret_name": "fastapi-secret", "default_mode": 0o440}},
     ]
-    if redis.password is not None:
-        item: KeyToPathArgsDict = {"key": redis.password.key, "path": "password"}
+    if args.redis.password is not None:
+        item: KeyToPathArgsDict = {"key": args.redis.password.key, "path": "password"}
         result.append(
             {
                 "name": "redis",
-                "secret": {"secret_name": redis.password.name, "items": [item], "default_mode": 0o440},
+                "secret": {"secret_name": args.redis.password.name, "items": [item], "default_mode": 0o440},
             }
         )
-    return result
+    return [*result, *fastapi_database.volumes(args.postgres)]
 
 
-def mounts(redis: RedisEndpoint) -> list[VolumeMountArgsDict]:
+def mounts(args: FastApiAppArgs) -> list[VolumeMountArgsDict]:
     """Where `volumes` are seen by the container."""
     result: list[VolumeMountArgsDict] = [
         scratch_mount("tmp", "/tmp"),  # noqa: S108 - an emptyDir of the pod's own
         {"name": "token", "mount_path": _TOKEN_MOUNT, "read_only": True},
     ]
-    if redis.password is not None:
+    if args.redis.password is not None:
         result.append({"name": "redis", "mount_path": _REDIS_MOUNT, "read_only": True})
-    return result
+    return [*result, *fastapi_database.mounts(args.postgres)]
 
 
 def http_probe(path: str, period: int, failures: int) -> ProbeArgsDict:

@@ -3,6 +3,6 @@
 Each is built once for a machine, when it is first asked for, and kept in the cache outside the checkout.
 """
 
-from cluster.toolchain.builder import ensure
+from cluster.toolchain.builder import ensure, module_file
 
-__all__ = ["ensure"]
+__all__ = ["ensure", "module_file"]

@@ -64,6 +64,19 @@ def ensure(*names: str) -> dict[str, Path]:
     return {name: _folder(TOOLS[name], go) / name for name in names}
 
 
+def module_file(name: str, file: ModuleFile) -> Path:
+    """Return where a file of a module lies that the named tool is built from; downloaded first if need be.
+
+    Raises:
+        ClusterError: Go is missing or too old, or the module cannot be had.
+    """
+    with tempfile.TemporaryDirectory() as work:
+        source = Path(work, "source")
+        shutil.copytree(MODULES / name, source)
+        source.with_name(GO_TEMPORARY).mkdir()
+        return _downloaded(file, TOOLS[name], find_go(), source)
+
+
 def key(tool: Tool, go: Go) -> str:
     """Return the sixteen hex digits that stand for all that goes into a build of `tool` by `go`."""
     digest = hashlib.sha256(repr((tool, go.target, BUILD_ENVIRONMENT)).encode())
@@ -207,10 +220,14 @@ def _compile(tool: Tool, go: Go, source: Path, finished: Path) -> None:
 
 
 def _copy_from_module(file: ModuleFile, tool: Tool, go: Go, source: Path, target: Path) -> None:
-    downloaded = json.loads(_run_go(tool, go, source, "mod", "download", "-json", file.module))
     copy = target / Path(file.path).name
-    shutil.copyfile(Path(downloaded["Dir"], file.path), copy)
+    shutil.copyfile(_downloaded(file, tool, go, source), copy)
     copy.chmod(0o755 if file.executable else 0o644)
+
+
+def _downloaded(file: ModuleFile, tool: Tool, go: Go, source: Path) -> Path:
+    answer = json.loads(_run_go(tool, go, source, "mod", "download", "-json", file.module))
+    return Path(answer["Dir"], file.path)
 
 
 def _run_go(tool: Tool, go: Go, source: Path, *arguments: str) -> str:

@@ -141,13 +141,6 @@ _ALL = (
         minutes=4,
         memory_gib=3,
         package="github.com/cloudnative-pg/cloudnative-pg/cmd/manager",
-        # The objects of the release, for a stack that has the operator managed.
-        beside=(
-            ModuleFile(
-                module="github.com/cloudnative-pg/cloudnative-pg",
-                path=f"releases/cnpg-{CLOUDNATIVE_PG_VERSION}.yaml",
-            ),
-        ),
     ),
     Tool(
         name="versitygw",
@@ -159,3 +152,8 @@ _ALL = (
 )
 
 TOOLS: dict[str, Tool] = {tool.name: tool for tool in _ALL}
+
+OPERATOR_MANIFEST = ModuleFile(
+    module="github.com/cloudnative-pg/cloudnative-pg", path=f"releases/cnpg-{CLOUDNATIVE_PG_VERSION}.yaml"
+)
+"""The objects of the operator's release, in the module of the tool `cloudnative-pg`."""
