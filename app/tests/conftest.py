@@ -88,25 +88,25 @@ def migrated_postgres(
     return server
 
 
-@pytest.fixture
-def postgres_server(migrated_postgres: PostgresServer, postgres_folder: Path) -> Iterator[PostgresServer]:
-    """Yield a running server with the schema and no items."""
-    with running_copy(migrated_postgres, postgres_folder) as server:
-        yield server
-
-
-@pytest.fixture
-def new_postgres_server(empty_postgres: PostgresServer, postgres_folder: Path) -> Iterator[PostgresServer]:
-    """Yield a running server without a schema."""
-    with running_copy(empty_postgres, postgres_folder) as server:
-        yield server
-
-
 @pytest.fixture(scope="session")
 def shared_postgres(migrated_postgres: PostgresServer, postgres_folder: Path) -> Iterator[PostgresServer]:
     """Yield a running server for tests that only add items."""
     with running_copy(migrated_postgres, postgres_folder) as server:
         yield server
+
+
+@pytest.fixture
+def postgres_server(shared_postgres: PostgresServer) -> Iterator[PostgresServer]:
+    """Yield a running server without items, for tests that stop or change it: it is put right after each."""
+    _forget_items(shared_postgres)
+    yield shared_postgres
+    shared_postgres.stop()
+    (shared_postgres.data / "postgresql.auto.conf").write_text("")
+    shared_postgres.start()
+
+
+def _forget_items(server: PostgresServer) -> None:
+    server.query("TRUNCATE items RESTART IDENTITY", database=DATABASE)
 
 
 @contextmanager
@@ -146,7 +146,7 @@ def database_settings(postgres_server: PostgresServer, tmp_path: Path) -> dict[s
 @pytest.fixture
 def items_client(start_service: StartService, shared_postgres: PostgresServer, tmp_path: Path) -> TestClient:
     """Return a client of a service on `redis_server` and `shared_postgres`, without items."""
-    shared_postgres.query("TRUNCATE items RESTART IDENTITY", database=DATABASE)
+    _forget_items(shared_postgres)
     return start_service(**postgres_settings(shared_postgres, tmp_path))
 
 
