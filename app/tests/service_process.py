@@ -38,7 +38,7 @@ def read_answer(connection: socket.socket) -> tuple[int, bytes]:
 def run_to_end(environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     """Run the service with settings that are expected to end it at once."""
     return subprocess.run(
-        image_command(), cwd=APP, env=_only(environment), capture_output=True, text=True, timeout=START_SECONDS
+        image_command(), cwd=APP, env=environment_of(environment), capture_output=True, text=True, timeout=START_SECONDS
     )
 
 
@@ -49,7 +49,7 @@ class ServiceProcess:
         self._output = output
         with output.open("wb") as file:
             self.process = subprocess.Popen(
-                image_command(), cwd=APP, env=_only(environment), stdout=file, stderr=subprocess.STDOUT
+                image_command(), cwd=APP, env=environment_of(environment), stdout=file, stderr=subprocess.STDOUT
             )
         self.port = self._wait_for_port()
 
@@ -89,5 +89,6 @@ class ServiceProcess:
         raise RuntimeError(f"the service did not start:\n{self.log()}")
 
 
-def _only(environment: Mapping[str, str]) -> dict[str, str]:
+def environment_of(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the whole environment of a process that is to have these settings and no other."""
     return {"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1", **environment}

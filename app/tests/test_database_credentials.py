@@ -1,0 +1,92 @@
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from conftest import ROLE_PASSWORD, StartService
+from fastapi.testclient import TestClient
+from postgres_server import PostgresServer
+
+NEW = "battery-staple-2"
+
+
+@pytest.fixture
+def password_file(database_settings: dict[str, object]) -> Path:
+    return Path(str(database_settings["postgres_password_file"]))
+
+
+@pytest.fixture
+def client(start_service: StartService, database_settings: dict[str, object]) -> TestClient:
+    return start_service(**database_settings)
+
+
+def _rotate_on_server(server: PostgresServer) -> None:
+    server.query(f"ALTER ROLE shop PASSWORD '{NEW}'")
+    server.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'shop'")
+
+
+@pytest.fixture(autouse=True)
+def _password_as_before(shared_postgres: PostgresServer) -> Iterator[None]:
+    yield
+    shared_postgres.query(f"ALTER ROLE shop PASSWORD '{ROLE_PASSWORD}'")
+
+
+def test_a_rotated_password_needs_no_restart(
+    client: TestClient, postgres_server: PostgresServer, password_file: Path
+) -> None:
+    assert client.get("/items").status_code == 200
+    password_file.write_text(NEW)
+    _rotate_on_server(postgres_server)
+    assert client.get("/items").status_code == 200
+    assert client.post("/items", json={"name": "lamp"}).status_code == 201
+
+
+def test_a_password_that_changed_on_the_server_first_gives_503_until_the_file_follows(
+    client: TestClient, postgres_server: PostgresServer, password_file: Path
+) -> None:
+    assert client.get("/items").status_code == 200
+    _rotate_on_server(postgres_server)
+    assert client.get("/items").status_code == 503
+    password_file.write_text(NEW)
+    assert client.get("/items").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "damage", [Path.unlink, lambda path: path.write_text(""), lambda path: path.write_bytes(b"\xff")]
+)
+def test_a_password_file_that_went_bad_gives_503_until_it_is_good_again(
+    client: TestClient, password_file: Path, damage: Callable[[Path], object], caplog: pytest.LogCaptureFixture
+) -> None:
+    damage(password_file)
+    assert client.get("/items").status_code == 503
+    assert any("POSTGRES_PASSWORD_FILE" in str(vars(record)) for record in caplog.records)
+    password_file.write_text(ROLE_PASSWORD)
+    assert client.get("/items").status_code == 200
+
+
+def test_a_refused_password_is_one_line_with_postgres_own_words_and_tells_clients_nothing(
+    client: TestClient, password_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="service")
+    password_file.write_text("not-the-password")
+    answers = [client.get("/items"), client.post("/items", json={"name": "lamp"})]
+    for answer in answers:
+        assert answer.status_code == 503
+        assert answer.json() == {"detail": "The database is unavailable. Please try again."}
+    [line] = [vars(record) for record in caplog.records if record.name == "service.database"]
+    assert 'password authentication failed for user "shop"' in line["fields"]["reason"]
+    assert "not-the-password" not in caplog.text + str(line)
+
+
+def test_a_role_that_may_not_read_gives_503_and_neither_statement_nor_values_are_logged(
+    client: TestClient, postgres_server: PostgresServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="service")
+    postgres_server.query("ALTER TABLE items OWNER TO admin", database="shop")
+    answer = client.post("/items", json={"name": "nobody-elses-business"})
+    postgres_server.query("ALTER TABLE items OWNER TO shop", database="shop")
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"]  # refused, so certainly not stored
+    records = [str(vars(record)) for record in caplog.records]
+    assert any("42501" in record for record in records)
+    assert not any("nobody-elses-business" in record or "INSERT" in record for record in records)
