@@ -42,9 +42,9 @@ def main() -> None:
         },
         opts=pulumi.ResourceOptions(
             provider=provider,
-            protect=(settings.redis.protect or settings.postgres.protect) or None,
+            protect=settings.protect or None,
             # A namespace takes every claim in it along, those that are to outlive the stack too.
-            retain_on_delete=settings.redis.keeps_volumes or None,
+            retain_on_delete=settings.keeps_volumes or None,
         ),
     )
     # The name of the object, and not of the settings: what lives in the namespace comes after it.

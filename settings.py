@@ -66,6 +66,17 @@ class StackSettings(Settings):
     pgpool: PgpoolSettings
     fastapi: FastApiSettings
 
+    @property
+    def protect(self) -> bool:
+        """Whether anything in the namespace is protected, which would go with it."""
+        stores = (self.redis, self.postgres, self.object_store)
+        return any(store is not None and store.protect for store in stores)
+
+    @property
+    def keeps_volumes(self) -> bool:
+        """Whether volumes outlive the stack, which would go with the namespace."""
+        return self.redis.keeps_volumes or (self.object_store is not None and self.object_store.keep_volumes)
+
     @model_validator(mode="after")
     def _backups_have_one_bucket(self) -> "StackSettings":
         own = self.postgres.cloudnative_pg
@@ -183,7 +194,7 @@ def parse(stack: str, config: Mapping[str, object]) -> StackSettings:
         settings = StackSettings.model_validate_json(json.dumps({key: _decoded(value) for key, value in ours.items()}))
         problems = list(_missing_sources(settings))
     except ValidationError as error:
-        problems = [f"{_path(detail)}: {_expectation(detail)}" for detail in error.errors(include_url=False)]
+        problems = [_problem(detail) for detail in error.errors(include_url=False)]
     if problems:
         raise SettingsError("\n  ".join([f"Pulumi.{stack}.yaml cannot be used:", *sorted(problems)]))
     return settings
@@ -215,6 +226,11 @@ def _decoded(value: object) -> object:
         return json.loads(value)
     except ValueError:
         return value
+
+
+def _problem(detail: ErrorDetails) -> str:
+    # What is wrong between components has no path of its own: it names all that take part in it.
+    return f"{_path(detail)}: {_expectation(detail)}" if detail["loc"] else _expectation(detail)
 
 
 def _path(detail: ErrorDetails) -> str:
