@@ -176,9 +176,11 @@ def container(image: str, settings: ObjectStoreSettings, environment: list[EnvVa
     """The versitygw container."""
     return {
         **container_base("versitygw", image, settings.resources),
-        "args": ["--port", f":{PORT}", "--region", REGION, "--health", "/health", "--quiet", "posix"]
-        # Lock files are for several servers over one folder, and stand beside the buckets, where nothing may be made.
-        + ["--disable-object-lock-file", _DATA],
+        "args": [
+            *("--port", f":{PORT}", "--region", REGION, "--health", "/health", "--quiet", "posix"),
+            # Lock files are for several servers over one folder, and would stand beside the bucket.
+            *("--disable-object-lock-file", _DATA),
+        ],
         "env": environment,
         "ports": [{"name": "s3", "container_port": PORT, "protocol": "TCP"}],
         "startup_probe": http_probe(period=1, failures=60),
