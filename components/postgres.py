@@ -110,8 +110,8 @@ class PostgresHA(pulumi.ComponentResource):
             "Database",
             {"name": f"{NAME}-{settings.database}".replace("_", "-"), "annotations": cloudnative_pg.applied()},
             cloudnative_pg.database_spec(settings),
-            # With the cluster gone, nobody would be there to let go of it.
-            pulumi.ResourceOptions(depends_on=[cluster], deleted_with=cluster),
+            # Deleted before the cluster, whose primary must let go of it: its finalizer would stay for ever.
+            pulumi.ResourceOptions(depends_on=[cluster]),
         )
         if own.backup is not None:
             self._scheduled_backup(own.backup, cluster)
