@@ -38,7 +38,11 @@ PACKAGES = (
 )
 
 
-FOR_TESTS = (Package("redis-server", "redis-server"),)
+FOR_TESTS = (
+    Package("redis-server", "redis-server"),
+    # The tests start servers of their own; the programs of one are not on PATH, but this, which comes with them, is.
+    Package("postgresql", "pg_ctlcluster"),
+)
 
 
 def missing(packages: Sequence[Package] = PACKAGES) -> list[str]:

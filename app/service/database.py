@@ -166,9 +166,9 @@ class Way:
         try:
             read_only = await _within(CHECK_SECONDS, connection, _is_standby)
             if read_only:
-                self._reason = "the server is read-only"
-                raise psycopg.OperationalError(self._reason)
-        except (psycopg.Error, TimeoutError):
+                raise psycopg.OperationalError("the server is a standby")
+        except (psycopg.Error, TimeoutError) as error:
+            self._note_refusal(error)
             await self._drop(connection)
             raise
 
@@ -188,8 +188,8 @@ class Way:
             raise
 
     def _note_refusal(self, error: Exception) -> None:
-        """Keep why a connection could not be made, for the line that an operation logs when it finds none."""
-        self._reason = str(error)
+        """Keep why there is no connection, for the line that an operation logs when it gets none."""
+        self._reason = str(error) or "the server does not answer"
 
     def _failed(self, operation: str, error: Exception) -> DatabaseUnavailableError:
         """Count and log a failure, an outage once, at its start; and return what the caller is told."""

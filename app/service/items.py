@@ -1,11 +1,10 @@
 """Items: what they consist of, and the statements that keep them.
 
-Each is a single statement without a transaction around it and without a leading comment, so that a balancing pooler
-may send a read to any server.
+Each is a single statement without a transaction around it, so that a balancing pooler may send a read to any server.
 """
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, LiteralString
 
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
@@ -48,10 +47,22 @@ async def insert(connection: AsyncConnection, new: NewItem) -> Item:
         return item
 
 
+_FIND: LiteralString = "SELECT id, name, description, created_at FROM items WHERE id = %s"
+
+
 async def find(connection: AsyncConnection, item_id: int) -> Item | None:
-    """Return the item with a number, if there is one."""
+    """Return the item with a number, if the server has it, which may be a standby that is behind."""
+    return await _first(connection, _FIND, item_id)
+
+
+async def find_on_primary(connection: AsyncConnection, item_id: int) -> Item | None:
+    """Return the item with a number, if there is one: the comment keeps a pooler from asking a standby."""
+    return await _first(connection, f"/*NO LOAD BALANCE*/ {_FIND}", item_id)
+
+
+async def _first(connection: AsyncConnection, query: LiteralString, item_id: int) -> Item | None:
     async with connection.cursor(row_factory=class_row(Item)) as cursor:
-        await cursor.execute("SELECT id, name, description, created_at FROM items WHERE id = %s", [item_id])
+        await cursor.execute(query, [item_id])
         return await cursor.fetchone()
 
 

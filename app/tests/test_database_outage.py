@@ -120,6 +120,7 @@ def test_a_postgres_that_accepts_but_never_answers_holds_up_requests_for_a_bound
     for request in _requests(client):
         answer, seconds = _seconds(request)
         assert answer.status_code == 503
+        assert answer.json() == {"detail": "The database is unavailable. Please try again."}
         assert seconds < OPERATION_BUDGET + MARGIN
     ready, seconds = _seconds(lambda: client.get("/readyz"))
     assert ready.status_code == 200

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from psycopg.conninfo import conninfo_to_dict
+from service.postgres import primary_conninfo
 from service.settings import Settings, SettingsError, load_settings
 from service_process import run_to_end
 
@@ -46,6 +48,51 @@ def test_every_wrong_value_is_listed_at_once(monkeypatch: pytest.MonkeyPatch, tm
     ]
 
 
+def test_hosts_and_ports_of_readers_are_lists_in_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSTGRES_READ_HOSTS", "hot-postgres-ro, pgpool")
+    monkeypatch.setenv("POSTGRES_READ_PORTS", "5432,9999")
+    settings = load_settings()
+    assert settings.postgres_read_hosts == ("hot-postgres-ro", "pgpool")
+    assert settings.postgres_read_ports == (5432, 9999)
+
+
+def test_a_database_that_cannot_be_reached_as_told_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    problems = _problems(
+        monkeypatch,
+        POSTGRES_HOST="pgpool",
+        POSTGRES_PORT="0",
+        POSTGRES_READ_HOSTS="hot-postgres-ro,pgpool",
+        POSTGRES_READ_PORTS="5432",
+        POSTGRES_SSLMODE="verify-full",
+        POSTGRES_POOL_SIZE="0",
+    )
+    assert problems == [
+        "POSTGRES_PORT: Input should be greater than or equal to 1",
+        "POSTGRES_READ_PORTS: Value error, Should be one for each of POSTGRES_READ_HOSTS: 2, not 1",
+        "POSTGRES_DATABASE: Value error, Is needed where POSTGRES_HOST is set",
+        "POSTGRES_USERNAME_FILE: Value error, Is needed where POSTGRES_HOST is set",
+        "POSTGRES_SSLMODE: Value error, Needs POSTGRES_CA_FILE",
+        "POSTGRES_POOL_SIZE: Input should be greater than or equal to 1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "mode"),
+    [({}, "prefer"), ({"postgres_ca_file": "ca"}, "verify-full"), ({"postgres_sslmode": "disable"}, "disable")],
+)
+def test_the_server_is_verified_where_a_ca_is_given(tmp_path: Path, given: dict[str, str], mode: str) -> None:
+    (tmp_path / "username").write_text("shop\n")
+    (tmp_path / "ca").touch()
+    files = {name: str(tmp_path / value) if name.endswith("_file") else value for name, value in given.items()}
+    settings = Settings.model_validate(
+        {"postgres_host": "pgpool", "postgres_database": "shop", "postgres_username_file": tmp_path / "username"}
+        | files
+    )
+    parameters = conninfo_to_dict(primary_conninfo(settings))
+    assert parameters["sslmode"] == mode
+    assert parameters.get("sslrootcert") == files.get("postgres_ca_file")
+
+
 @pytest.mark.parametrize("environment", [{"CACHE_MAX_TTL": "60"}, {"CACHE_DEFAULT_TTL": "86401"}])
 def test_a_default_ttl_above_the_longest_is_refused(
     monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]
@@ -63,6 +110,8 @@ def test_a_secret_in_the_wrong_variable_is_not_repeated(monkeypatch: pytest.Monk
 def test_an_empty_value_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_PASSWORD_FILE", "")
     monkeypatch.setenv("CACHE_MAX_TTL", "")
+    monkeypatch.setenv("POSTGRES_HOST", "")
+    monkeypatch.setenv("POSTGRES_READ_HOSTS", "")
     assert load_settings() == Settings()
 
 

@@ -106,6 +106,17 @@ def test_an_item_that_was_asked_for_too_early_is_found_as_soon_as_it_is_there(it
     assert items_client.get("/items/1").status_code == 200
 
 
+def test_that_there_is_no_item_is_asked_of_the_primary_through_a_pooler_too(
+    start_service: StartService, database_settings: dict[str, object], postgres_server: PostgresServer
+) -> None:
+    postgres_server.stop()
+    postgres_server.start("log_statement=all")
+    assert start_service(**database_settings).get("/items/1").status_code == 404
+    asked = [line for line in postgres_server.log().splitlines() if "FROM items WHERE id = $1" in line]
+    assert "/*NO LOAD BALANCE*/" not in asked[-2]  # Pgpool-II sends this one to any server
+    assert "/*NO LOAD BALANCE*/" in asked[-1]
+
+
 def test_items_and_the_values_of_clients_are_apart_in_the_cache(items_client: TestClient) -> None:
     item = _create(items_client)
     items_client.put(f"/cache/item:{item['id']}", content=b"{}")

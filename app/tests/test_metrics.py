@@ -1,5 +1,7 @@
 import pytest
+from conftest import StartService
 from fastapi.testclient import TestClient
+from postgres_server import PostgresServer
 from prometheus_client.parser import text_string_to_metric_families
 from redis_server import RedisServer
 
@@ -53,6 +55,38 @@ def test_a_refusal_is_an_error_but_no_outage(client: TestClient, redis_server: R
     assert client.put("/cache/k", content=b"x").status_code == 503
     assert _value(client, "cache_errors_total", operation="put") == 1
     assert _value(client, "redis_up") == 1
+
+
+def test_items_are_counted_by_where_they_came_from(items_client: TestClient) -> None:
+    for _ in range(2):
+        items_client.post("/items", json={"name": "lamp"})
+    for item in (1, 1, 1, 2, 3):
+        items_client.get(f"/items/{item}")
+    assert _value(items_client, "items_created_total") == 2
+    assert _value(items_client, "items_read_total", source="database") == 2
+    assert _value(items_client, "items_read_total", source="cache") == 2
+    assert _value(items_client, "postgres_up", way="primary") == 1
+    assert _value(items_client, "postgres_pool_size", way="primary") == 1
+    assert _value(items_client, "postgres_pool_waiting", way="primary") == 0
+
+
+def test_an_outage_of_the_database_shows_as_errors_and_as_postgres_down(
+    start_service: StartService, database_settings: dict[str, object], postgres_server: PostgresServer
+) -> None:
+    client = start_service(**database_settings)
+    client.get("/items")
+    postgres_server.stop()
+    client.get("/items")
+    assert _value(client, "postgres_up", way="primary") == 0
+    assert _value(client, "postgres_errors_total", operation="list") == 1
+    assert _value(client, "postgres_errors_total", operation="insert") == 0
+    postgres_server.start()
+    client.get("/readyz")
+    assert _value(client, "postgres_up", way="primary") == 1
+
+
+def test_without_a_database_there_is_no_postgres_that_could_be_down(client: TestClient) -> None:
+    assert not [name for name, _ in _samples(client) if name == "postgres_up"]
 
 
 def test_what_clients_make_up_adds_no_series(client: TestClient) -> None:

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import httpx2
-from conftest import PASSWORD, TOKEN
+from conftest import PASSWORD, ROLE_PASSWORD, TOKEN
 from redis_server import RedisServer
 from service_process import ServiceProcess, image_command, read_answer
 
@@ -21,9 +21,11 @@ def test_the_log_is_json_and_neither_it_nor_an_answer_holds_secrets_or_values(ru
         httpx2.get(f"{url}/"),
         httpx2.get(f"{url}/readyz"),
         httpx2.get(f"{url}/metrics"),
+        httpx2.post(f"{url}/items", json={"name": VALUE}),
+        httpx2.post(f"{url}/items", json={"name": VALUE, "price": VALUE}),
         httpx2.delete(f"{url}/cache/logged"),
     ]
-    assert [answer.status_code for answer in answers] == [204, 422, 200, 200, 200, 204]
+    assert [answer.status_code for answer in answers] == [204, 422, 200, 200, 200, 201, 422, 204]
 
     running_service.wait_for_log('"method": "DELETE", "path": "/cache/logged"')
     lines = [json.loads(line) for line in running_service.log().splitlines()]
@@ -34,7 +36,7 @@ def test_the_log_is_json_and_neither_it_nor_an_answer_holds_secrets_or_values(ru
         ("DELETE", "/cache/{key}", 204),
     ]
     assert all(line["ms"] > 0 for line in logged)
-    for secret in (TOKEN, PASSWORD):
+    for secret in (TOKEN, PASSWORD, ROLE_PASSWORD):
         assert secret not in running_service.log() + "".join(answer.text for answer in answers)
     assert VALUE not in running_service.log()
 

@@ -52,3 +52,9 @@ def test_what_is_there_is_not_installed(machine: Path) -> None:
     (machine / "etcd").touch(mode=0o755)
     packages.install_missing([ETCD])
     assert not (machine / "units/multi-user.target.wants/etcd.service").exists()
+
+
+def test_a_server_whose_own_programs_are_not_on_path_is_found_by_one_that_is(machine: Path) -> None:
+    assert packages.missing(packages.FOR_TESTS) == ["redis-server", "postgresql"]
+    (machine / "pg_ctlcluster").touch(mode=0o755)
+    assert packages.missing(packages.FOR_TESTS) == ["redis-server"]

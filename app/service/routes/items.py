@@ -109,8 +109,8 @@ async def _find(database: Database, item_id: int) -> Item:
 
     """
     item = await database.reads.read("find", lambda connection: items.find(connection, item_id))
-    if item is None and database.reads is not database.primary:
-        item = await database.primary.read("find", lambda connection: items.find(connection, item_id))
+    if item is None:
+        item = await database.primary.read("find", lambda connection: items.find_on_primary(connection, item_id))
     if item is None:
         raise HTTPException(404, "There is no item with this number.")
     return item
