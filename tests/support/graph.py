@@ -1,7 +1,7 @@
 """What a run of the program declared, as plain values."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pulumi
@@ -99,7 +99,7 @@ class Graph:
 
     resources: tuple[Resource, ...]
     outputs: Mapping[str, Any]
-    hooks: Mapping[str, pulumi.ResourceHook]
+    hooks: Mapping[str, pulumi.ResourceHook] = field(compare=False)
 
     def refusal(self, resource: Resource, old: Mapping[str, Any]) -> str:
         """What the hooks of `resource` say to an update from the inputs `old`; empty when they let it pass."""
