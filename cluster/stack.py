@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cluster import explain, foreign, images, node
+from cluster import cgroups, explain, foreign, images, interrupted, node
 from cluster.errors import ClusterError
 from cluster.files import write_whole
 from cluster.instance import Instance
@@ -110,7 +110,8 @@ def up(stack: str, instance: Instance) -> None:
     with stage(f"pulumi up of {stack}"):
         _recover(want, environment, instance)
         try:
-            pulumi(environment, "up", "--yes", "--skip-preview", "--suppress-progress", "--stack", stack)
+            arguments = ("up", "--yes", "--skip-preview", "--suppress-progress", "--stack", stack)
+            pulumi(environment, *arguments, cgroup=_cgroup(want, instance))
         except ClusterError as error:
             kubectl = environment_of(want, instance)
             pods = explain.unready_pods(want.context, want.namespace, kubectl)
@@ -175,13 +176,13 @@ def _down_elsewhere(want: Wanted, environment: dict[str, str], confirmed: bool) 
 
 
 def _down_with_cluster(want: Wanted, instance: Instance) -> None:
-    stacks = _stacks_on(instance)
-    if others := sorted(name for name, resources in stacks.items() if resources and name != want.stack):
+    resources_of = {name: state.get("resources", []) for name, state in _states_on(instance).items()}
+    if others := sorted(name for name, resources in resources_of.items() if resources and name != want.stack):
         raise ClusterError(
             f"the cluster of {want.stack} would take other stacks along, {', '.join(others)}: destroy them first "
             '(`eval "$(make -s env)"`, then `pulumi destroy --stack NAME`)'
         )
-    resources = stacks.get(want.stack, [])
+    resources = resources_of.get(want.stack, [])
     _refuse_protected(want, resources)
     # A node that is not well never finishes the end of a pod; nothing of the stack outlives its cluster anyway.
     if resources and (problems := node.status(instance).problems):
@@ -189,14 +190,14 @@ def _down_with_cluster(want: Wanted, instance: Instance) -> None:
     elif resources:
         environment = pulumi_environment(want, instance)
         _recover(want, environment, instance)
-        pulumi(environment, *_DESTROY_UNASKED, want.stack)
+        pulumi(environment, *_DESTROY_UNASKED, want.stack, cgroup=_cgroup(want, instance))
     node.down(instance)
 
 
-def _stacks_on(instance: Instance) -> dict[str, list[dict[str, Any]]]:
-    """The resources in the state of each stack on the embedded cluster; read without Pulumi, which may not be there."""
-    states = {file.stem: json.loads(file.read_text()) for file in backend(instance).glob(".pulumi/stacks/*/*.json")}
-    return {name: (state["checkpoint"]["latest"] or {}).get("resources", []) for name, state in states.items()}
+def _states_on(instance: Instance) -> dict[str, dict[str, Any]]:
+    """The latest state of each stack on the embedded cluster; read without Pulumi, which may not be there."""
+    files = backend(instance).glob(".pulumi/stacks/*/*.json")
+    return {file.stem: json.loads(file.read_text())["checkpoint"]["latest"] or {} for file in files}
 
 
 def _refuse_protected(want: Wanted, resources: list[dict[str, Any]]) -> None:
@@ -224,7 +225,9 @@ def pulumi_environment(want: Wanted, instance: Instance) -> dict[str, str]:
     if want.embedded:
         environment |= {
             "KUBECONFIG": str(instance.kubeconfig),
-            "PULUMI_BACKEND_URL": f"file://{backend(instance)}",
+            # Without a file of attributes beside each file of the state: Pulumi writes these in place, and a kill in
+            # the middle leaves one that is empty, and a state that no Pulumi reads any more.
+            "PULUMI_BACKEND_URL": f"file://{backend(instance)}?metadata=skip",
             # The state is a file that only root can read, beside the cluster it describes; a passphrase in the same
             # folder would add nothing. The salt in Pulumi.dev.yaml belongs to this one.
             "PULUMI_CONFIG_PASSPHRASE": "",
@@ -277,14 +280,25 @@ def backend(instance: Instance) -> Path:
     return instance.folder / "pulumi"
 
 
-def pulumi(environment: dict[str, str], *arguments: str) -> None:
+def pulumi(environment: dict[str, str], *arguments: str, cgroup: str | None = None) -> None:
     """Run Pulumi for someone to watch; without stdin, on which a kubeconfig without credentials would have it wait.
+
+    Args:
+        environment: what is to be added to this process's own.
+        arguments: of the command line.
+        cgroup: where it runs with all that it starts, if not where this process does.
 
     Raises:
         ClusterError: it failed; what it printed says why.
     """
+    if cgroup is not None:
+        cgroups.create(cgroup)
     done = subprocess.run(
-        ["pulumi", "--non-interactive", *arguments], cwd=ROOT, env=os.environ | environment, stdin=subprocess.DEVNULL
+        ["pulumi", "--non-interactive", *arguments],
+        cwd=ROOT,
+        env=os.environ | environment,
+        stdin=subprocess.DEVNULL,
+        preexec_fn=None if cgroup is None else functools.partial(cgroups.join, cgroup),
     )
     if done.returncode != 0:
         raise ClusterError(f"`pulumi {' '.join(arguments)}` failed; the lines above say why")
@@ -308,26 +322,18 @@ def _select(want: Wanted, environment: dict[str, str]) -> None:
 
 def _recover(want: Wanted, environment: dict[str, str], instance: Instance) -> None:
     """Select the stack, and clean up after a Pulumi of ours that was killed in the middle of an update."""
+    if want.embedded:
+        interrupted.clear(instance, want.stack, backend(instance))
     _select(want, environment)
-    if not want.embedded:
-        return
-    locks = list(backend(instance).glob(f".pulumi/locks/**/{want.stack}/*.json"))
-    if not locks:
-        return
-    for lock in locks:
-        if process := holder(lock):
-            raise ClusterError(f"another Pulumi (process {process}) is updating {want.stack}: wait for it, or end it")
-    print("a Pulumi that was killed left its lock: taking it away, and asking the cluster what it had made", flush=True)
-    _answer(environment, "cancel", "--yes", "--stack", want.stack)
-    _answer(environment, "refresh", "--yes", "--skip-preview", "--clear-pending-creates", "--stack", want.stack)
+    # Not only after a lock was found: who cleaned up may have been killed too.
+    if want.embedded and _states_on(instance).get(want.stack, {}).get("pending_operations"):
+        print(f"an update of {want.stack} was cut short: asking the cluster what it had made", flush=True)
+        arguments = ("refresh", "--yes", "--skip-preview", "--clear-pending-creates", "--suppress-progress")
+        pulumi(environment, *arguments, "--stack", want.stack, cgroup=_cgroup(want, instance))
 
 
-def holder(lock: Path) -> int | None:
-    """The Pulumi process that holds a lock of the file backend, or `None` when it is gone."""
-    process = json.loads(lock.read_text())["pid"]
-    name = Path(f"/proc/{process}/comm")
-    # After a reboot the number may be another program's.
-    return process if name.exists() and name.read_text().strip() == "pulumi" else None
+def _cgroup(want: Wanted, instance: Instance) -> str | None:
+    return interrupted.cgroup(instance, want.stack) if want.embedded else None
 
 
 def print_addresses(instance: Instance) -> None:

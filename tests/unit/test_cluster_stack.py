@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,15 +14,24 @@ import yaml
 import settings
 from checks.outcome import eventually
 from cluster import __main__ as command_line
-from cluster import foreign, node, stack
+from cluster import cgroups, foreign, interrupted, node, process, stack
 from cluster.instance import get
 
+DESTROY = "destroy --yes --skip-preview --suppress-progress --stack dev"
 
-def test_a_stack_file_tells_its_context_and_the_images_to_build() -> None:
+
+def test_a_stack_file_tells_its_context_and_the_images_to_build(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # What is built for real takes minutes.
+    monkeypatch.setattr(stack, "ensure", lambda *names: {name: tmp_path / name / "program" for name in names})
     dev = stack.wanted("dev")
     assert dev.embedded
-    assert [image.reference.split(":")[0] for image in dev.images()] == ["hotstack/redis", "hotstack/fastapi"]
-    assert all(image.dockerfile.is_file() and image.context.is_dir() for image in dev.images())
+    images = {image.reference.split(":")[0]: image for image in dev.images()}
+    assert {"hotstack/redis", "hotstack/fastapi"} <= images.keys()
+    assert all(image.dockerfile.is_file() for image in images.values())
+    assert images["hotstack/fastapi"].context == stack.ROOT / "app"
+    assert images["hotstack/cloudnative-pg"].context == tmp_path / "cloudnative-pg", "the program that goes into it"
 
 
 def test_an_unknown_stack_is_refused_with_the_known_ones_before_anything_starts(
@@ -43,20 +53,31 @@ def test_a_registry_that_the_stack_does_not_name_is_refused_before_anything_is_b
     assert "set imageRegistry of hotstack:kubernetes there" in capsys.readouterr().err
 
 
-def test_a_lock_is_held_as_long_as_its_pulumi_lives(tmp_path: Path) -> None:
+@pytest.fixture
+def living_pulumi(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that the kernel knows as `pulumi`."""
     program = tmp_path / "pulumi"
     shutil.copy(shutil.which("sleep") or "/bin/sleep", program)
+    with subprocess.Popen([program, "30"]) as started:
+        shown = (str(program), "30")
+        # Popen returns a moment before the kernel shows the new program's name.
+        eventually(lambda: None if process.command_line(started.pid) == shown else "not yet", 5, pause=0.01)
+        yield started
+        started.kill()
+
+
+def test_a_lock_is_held_as_long_as_its_pulumi_lives(tmp_path: Path, living_pulumi: subprocess.Popen[bytes]) -> None:
     lock = tmp_path / "lock.json"
-    with subprocess.Popen([program, "30"]) as process:
-        lock.write_text(json.dumps({"pid": process.pid}))
-        try:
-            # Popen returns a moment before the kernel shows the new program's name.
-            eventually(lambda: None if stack.holder(lock) == process.pid else "nobody", 5, pause=0.01)
-        finally:
-            process.kill()
-    assert stack.holder(lock) is None
+    lock.write_text(json.dumps({"pid": living_pulumi.pid}))
+    assert interrupted.holder(lock) == living_pulumi.pid
+    living_pulumi.kill()
+    # As long as nobody waits for it, the kernel keeps its number and its name.
+    eventually(lambda: None if interrupted.holder(lock) is None else "still held", 5, pause=0.01)
+    assert Path(f"/proc/{living_pulumi.pid}/comm").read_text() == "pulumi\n"
+    living_pulumi.wait()
+    assert interrupted.holder(lock) is None
     lock.write_text(json.dumps({"pid": os.getpid()}))
-    assert stack.holder(lock) is None, "the number is another program's by now"
+    assert interrupted.holder(lock) is None, "the number is another program's by now"
 
 
 def test_nothing_but_export_lines_reaches_the_shell_that_evaluates_env(
@@ -83,12 +104,19 @@ class Machine:
     def cache(self) -> Path:
         return self.folder / "cache"
 
-    def save_state(self, name: str, *resources: dict[str, object]) -> None:
+    def save_state(self, name: str, *resources: dict[str, object], pending: Sequence[object] = ()) -> None:
         """Put the state of a stack into the backend of the dev instance."""
         file = stack.backend(get("dev")) / ".pulumi" / "stacks" / "hotstack" / f"{name}.json"
         file.parent.mkdir(parents=True, exist_ok=True)
-        latest = {"resources": list(resources)} if resources else {}
+        latest = {"resources": list(resources), "pending_operations": list(pending)} if resources else {}
         file.write_text(json.dumps({"version": 3, "checkpoint": {"latest": latest}}))
+
+    def save_lock(self, content: str, name: str = "5c1f.json") -> Path:
+        """Lock the dev stack on the dev instance."""
+        file = stack.backend(get("dev")) / ".pulumi" / "locks" / "organization" / "hotstack" / "dev" / name
+        file.parent.mkdir(parents=True)
+        file.write_text(content)
+        return file
 
     def answer_export(self, *resources: dict[str, object]) -> None:
         """Have `pulumi stack export` print this state."""
@@ -112,6 +140,8 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     program.chmod(0o755)
     monkeypatch.setenv("HOTSTACK_STATE", str(tmp_path / "state"))
     monkeypatch.setenv("HOTSTACK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(cgroups, "trees", lambda: (tmp_path / "cgroup",))
+    (tmp_path / "cgroup").mkdir()
     monkeypatch.setattr(stack, "pulumi_env", lambda: {"PATH": f"{program.parent}:/usr/bin:/bin"})
     return Machine(tmp_path)
 
@@ -153,7 +183,7 @@ def test_cleaning_takes_the_dev_stack_down_before_anything_is_removed(
     assert (machine.cache / "toolchain").is_dir()
     machine.save_state("dev", _resource("redis"))
     assert command_line.main(["clean"]) == 0
-    assert machine.calls() == ["destroy --yes --skip-preview --suppress-progress --stack dev"]
+    assert machine.calls() == [DESTROY]
     assert "dev" in stopped
     assert not machine.cache.exists()
 
@@ -208,6 +238,58 @@ def test_a_cluster_that_is_not_well_goes_without_waiting_for_its_pods(
     assert stopped == ["dev"]
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("5c1f.json", '{"pid": 4194305}'), ("5c1f.json.18ea7031fbb62cc2.tmp", "")],
+    ids=["whole", "half written"],
+)
+@pytest.mark.usefixtures("stopped")
+def test_what_a_killed_pulumi_left_is_gone_before_the_next_one_starts(
+    name: str, content: str, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[str] = []
+    monkeypatch.setattr(cgroups, "kill", ended.append)
+    machine.save_state("dev", _resource("redis"))
+    lock = machine.save_lock(content, name)
+    assert command_line.main(["down"]) == 0
+    assert not lock.exists()
+    assert ended == ["hotstack-dev/daemons/pulumi-dev"], "its plugins outlive it"
+    assert machine.calls() == [DESTROY]
+
+
+@pytest.mark.usefixtures("stopped")
+def test_what_was_cut_short_is_looked_up_even_when_the_lock_is_gone(machine: Machine) -> None:
+    machine.save_state("dev", _resource("redis"), pending=[{"resource": _resource("app"), "type": "creating"}])
+    assert command_line.main(["down"]) == 0
+    refresh = "refresh --yes --skip-preview --clear-pending-creates --suppress-progress --stack dev"
+    assert machine.calls() == [refresh, DESTROY]
+
+
+def test_a_pulumi_that_still_works_is_left_at_it(
+    machine: Machine,
+    stopped: list[str],
+    living_pulumi: subprocess.Popen[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(interrupted, "_DYING_SECONDS", 0)
+    machine.save_state("dev", _resource("redis"))
+    lock = machine.save_lock(json.dumps({"pid": living_pulumi.pid}))
+    assert command_line.main(["down"]) == 1
+    assert f"another Pulumi (process {living_pulumi.pid}) is updating dev: wait for it" in capsys.readouterr().err
+    assert lock.exists()
+    assert machine.calls() == stopped == []
+
+
+def test_pulumi_runs_in_a_cgroup_of_its_stack_so_that_all_of_it_can_be_ended(
+    machine: Machine, stopped: list[str]
+) -> None:
+    machine.save_state("dev", _resource("redis"))
+    assert command_line.main(["down"]) == 0
+    assert (machine.folder / "cgroup" / "hotstack-dev" / "daemons" / "pulumi-dev" / "cgroup.procs").read_text() == "0"
+    assert stopped == ["dev"]
+
+
 def test_a_cluster_with_another_stack_on_it_stays(
     machine: Machine, stopped: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -236,7 +318,9 @@ def test_a_preview_before_the_first_up_needs_only_pulumi_and_leaves_nothing(
 def test_a_preview_after_the_first_up_compares_with_its_state(machine: Machine) -> None:
     machine.save_state("dev", _resource("redis"))
     assert command_line.main(["preview"]) == 0
-    assert set((machine.folder / "backends").read_text().split()) == {f"file://{stack.backend(get('dev'))}"}
+    assert set((machine.folder / "backends").read_text().split()) == {
+        f"file://{stack.backend(get('dev'))}?metadata=skip"
+    }
 
 
 def test_a_folder_of_another_user_is_named_in_a_sentence(
