@@ -31,6 +31,7 @@ CHECK_SECONDS = 0.5
 CANCEL_SECONDS = 0.2
 # How long the pool tries again by itself before the next request makes it try: the sooner, the faster it is back.
 RECONNECT_SECONDS = 1.0
+LIFETIME = 600.0  # so that readers who fell back to the primary find the standbys again
 WAITING_PER_CONNECTION = 8  # more requests in the queue than this are turned away at once
 
 # An ERROR of these classes comes from something that broke, or from a pooler whose server broke, perhaps after the
@@ -94,6 +95,7 @@ class Way:
             min_size=0,
             max_size=size,
             max_waiting=size * WAITING_PER_CONNECTION,
+            max_lifetime=LIFETIME,
             reconnect_timeout=RECONNECT_SECONDS,
             check=self._check_writable if for_writes else None,
             open=False,
@@ -173,7 +175,7 @@ class Way:
             raise
 
     async def _drop(self, connection: _Connection) -> None:
-        """Close a connection that met a lost server, and all that are as old: they lead to the same one."""
+        """Close a connection that met a lost server, and all that are as old, since they may lead to the same one."""
         await connection.close()
         if connection.made_at > self._dropped_at:  # else another request has done it
             self._dropped_at = time.monotonic()

@@ -1,11 +1,12 @@
 import logging
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from conftest import ROLE_PASSWORD, StartService
 from fastapi.testclient import TestClient
-from postgres_server import PostgresServer
+from postgres_server import PostgresServer, give_away
 
 NEW = "battery-staple-2"
 
@@ -90,3 +91,29 @@ def test_a_role_that_may_not_read_gives_503_and_neither_statement_nor_values_are
     records = [str(vars(record)) for record in caplog.records]
     assert any("42501" in record for record in records)
     assert not any("nobody-elses-business" in record or "INSERT" in record for record in records)
+
+
+def _certificate(folder: Path, name: str) -> Path:
+    """Make a self-signed certificate for 127.0.0.1, with its key beside it."""
+    certificate = folder / f"{name}.crt"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command += ["-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "1"]
+    command += ["-keyout", str(certificate.with_suffix(".key")), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    return certificate
+
+
+def test_a_server_is_used_over_tls_only_if_the_ca_that_is_given_has_signed_for_it(
+    start_service: StartService, database_settings: dict[str, object], postgres_server: PostgresServer, tmp_path: Path
+) -> None:
+    theirs = _certificate(postgres_server.data, "theirs")
+    for file in (theirs, theirs.with_suffix(".key")):
+        give_away(file)
+    postgres_server.stop()
+    postgres_server.start("ssl=on", f"ssl_cert_file={theirs}", f"ssl_key_file={theirs.with_suffix('.key')}")
+    good = start_service(**database_settings, postgres_ca_file=theirs)
+    assert good.post("/items", json={"name": "lamp"}).status_code == 201
+    encrypted = "SELECT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'shop'"
+    assert postgres_server.query(encrypted) == [(True,)]
+    other = start_service(**database_settings, postgres_ca_file=_certificate(tmp_path, "other"))
+    assert other.post("/items", json={"name": "lamp"}).status_code == 503

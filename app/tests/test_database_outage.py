@@ -94,12 +94,12 @@ def test_every_request_gets_a_503_within_its_budget_while_postgres_is_stopped_an
 def test_connections_that_broke_are_not_seen_by_any_request(
     client: TestClient, postgres_server: PostgresServer
 ) -> None:
-    _fill_pool(client, postgres_server)
-    for _ in range(2):
+    assert client.post("/items", json=NEW).status_code == 201
+    for requests in (_requests(client), _requests(client)[::-1]):  # a read is the first to meet them, then a write
+        _fill_pool(client, postgres_server)
         postgres_server.stop()
         postgres_server.start()
-        assert [request().status_code for request in _requests(client)] == [200, 404, 201]
-        postgres_server.query("TRUNCATE items RESTART IDENTITY", database=DATABASE)
+        assert {request().status_code for request in requests} == {200, 201}
 
 
 def test_a_service_that_starts_before_postgres_uses_it_once_it_is_there(
@@ -117,6 +117,8 @@ def test_a_postgres_that_accepts_but_never_answers_holds_up_requests_for_a_bound
 ) -> None:
     _fill_pool(client, postgres_server)
     postgres_server.pause()
+    watchdog = threading.Timer(15, postgres_server.resume)  # a service that waits for it fails, rather than hangs
+    watchdog.start()
     for request in _requests(client):
         answer, seconds = _seconds(request)
         assert answer.status_code == 503
@@ -126,6 +128,7 @@ def test_a_postgres_that_accepts_but_never_answers_holds_up_requests_for_a_bound
     assert ready.status_code == 200
     assert seconds < 3  # the time-out of the pod's probe
     assert _seconds(lambda: client.get("/livez"))[1] < MARGIN
+    watchdog.cancel()
     postgres_server.resume()
     _wait_for(lambda: client.get("/items").status_code == 200)
     assert client.post("/items", json=NEW).status_code == 201
@@ -234,6 +237,7 @@ def _post_during_a_lock(
         post = thread.submit(_seconds, lambda: client.post("/items", json=NEW))
         _wait_for(lambda: _waiting_for_a_lock(server) == 1)
         meanwhile()
+        lock.rollback()
         return post.result()
 
 
