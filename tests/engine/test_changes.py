@@ -1,5 +1,7 @@
 """What the engine means to do when a stack that is up is changed."""
 
+import pytest
+
 from tests.engine.conftest import MakeProject
 from tests.support.program import Overrides, stack_file
 
@@ -66,3 +68,33 @@ def test_what_would_lose_data_is_seen_as_such_and_refused_where_it_is_protected(
     project.up()
     project.configure(stack_file("dev", {"redis": {**bigger["redis"], "protect": True}}))
     assert "is currently marked for protection" in project.run("preview", fails=True)
+
+
+KUBEDB: Overrides = {"postgres": {"engine": "kubedb", "cloudnativePg": None, "kubedb": {}}}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"postgres": {"storage": {"size": "1Gi"}}}, "cannot go from 2Gi to 1Gi, for volumes never shrink"),
+        ({"postgres": {"cloudnativePg": {"image": {"version": "16"}}}}, "cannot go from 17 to 16"),
+        (KUBEDB, "the engine of a live stack cannot change from cloudnative-pg to kubedb"),
+        ({"postgres": {"cloudnativePg": {"recovery": {"serverName": "old"}}}}, "`recovery` means nothing to a cluster"),
+    ],
+    ids=["smaller storage", "an older version", "another engine", "a recovery"],
+)
+def test_what_a_live_database_does_not_survive_is_refused_by_the_preview_with_what_to_do(
+    offline: MakeProject, change: Overrides, expected: str
+) -> None:
+    project = offline("dev")
+    project.up()
+    project.configure(stack_file("dev", change))
+    assert expected in project.run("preview", fails=True)
+    project.configure(stack_file("dev", {"postgres": {"storage": {"size": "3Gi"}}}))
+    assert project.preview().step("postgres-cluster").op == "update"
+
+
+def test_a_protected_database_is_not_destroyed(offline: MakeProject) -> None:
+    project = offline("dev", {"postgres": {"protect": True}})
+    project.up()
+    assert "postgres-cluster" in project.run("destroy", "--yes", "--skip-preview", fails=True)

@@ -27,15 +27,27 @@ class Pod:
 
 
 def pods(graph: Graph) -> tuple[Pod, ...]:
-    """One pod of each workload of the graph."""
-    return tuple(
+    """One pod of each workload of the graph, and one of each object that an operator makes pods of."""
+    own = tuple(
         Pod(
             workload=workload.object_name,
             namespace=workload.props["metadata"]["namespace"],
             labels=workload.pod["metadata"]["labels"],
-            ports={port["name"]: port["containerPort"] for port in workload.container["ports"]},
+            ports={port["name"]: port["containerPort"] for port in workload.container.get("ports", [])},
         )
         for workload in graph.workloads()
+    )
+    return own + tuple(_pod_of_cluster(cluster) for cluster in graph.all("Cluster"))
+
+
+def _pod_of_cluster(cluster: Resource) -> Pod:
+    """As CloudNativePG makes it (`pkg/specs/pods.go` of 1.30)."""
+    inherited = cluster.spec.get("inheritedMetadata", {}).get("labels", {})
+    return Pod(
+        workload=cluster.object_name,
+        namespace=cluster.props["metadata"]["namespace"],
+        labels={**inherited, "cnpg.io/cluster": cluster.object_name},
+        ports={"postgresql": 5432, "status": 8000, "metrics": 9187},
     )
 
 

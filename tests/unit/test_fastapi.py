@@ -29,7 +29,7 @@ def test_a_change_of_what_the_pods_read_at_their_start_rolls_them(change: dict[s
 
 
 @pytest.mark.parametrize(
-    "change", [{"replicas": 4}, {"nodePort": 30002}, {"ingress": {"path": "/other"}}], ids=["replicas", "port", "path"]
+    "change", [{"replicas": 1}, {"nodePort": 30002}, {"ingress": {"path": "/other"}}], ids=["replicas", "port", "path"]
 )
 def test_a_change_of_what_the_pods_do_not_read_rolls_none(change: dict[str, Any]) -> None:
     assert deployment(build("dev", {"fastapi": change})).pod == deployment(build("dev")).pod
@@ -46,7 +46,7 @@ def test_a_new_token_is_another_token_in_a_secret_of_the_same_name() -> None:
 
 @pytest.mark.parametrize("replicas", [1, 2, 5])
 def test_a_rolling_update_never_has_fewer_pods_than_asked_for(replicas: int) -> None:
-    spec = deployment(build("dev", {"fastapi": {"replicas": replicas}})).spec
+    spec = deployment(build("dev", {"fastapi": {"replicas": replicas, "database": {"poolSize": 2}}})).spec
     assert spec["replicas"] == replicas
     assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
 

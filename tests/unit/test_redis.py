@@ -26,7 +26,11 @@ def redis_workloads(graph: Graph) -> list[Resource]:
 
 
 def volume(workload: Resource, name: str) -> dict[str, Any] | None:
-    return next((item for item in workload.pod["spec"]["volumes"] if item["name"] == name), None)
+    return next((item for item in workload.pod["spec"].get("volumes", []) if item["name"] == name), None)
+
+
+def redis_passwords(graph: Graph) -> list[str]:
+    return [password.name for password in graph.all("RandomPassword") if password.name.startswith("redis-")]
 
 
 def test_redis_service_leads_to_the_primary_alone_and_redis_read_to_the_replicas_alone() -> None:
@@ -72,11 +76,8 @@ def test_as_many_replicas_run_as_the_stack_file_asks_for() -> None:
 def test_a_standalone_redis_has_one_workload_and_no_read_service() -> None:
     graph = build("dev", STANDALONE)
     assert [workload.object_name for workload in redis_workloads(graph)] == ["redis"]
-    assert {service.object_name for service in graph.all("Service")} == {
-        "redis-service",
-        "redis-headless",
-        "fastapi-service",
-    }
+    services = {service.object_name for service in graph.all("Service") if service.name.startswith("redis-")}
+    assert services == {"redis-service", "redis-headless"}
     assert "redisRead" not in graph.outputs
 
 
@@ -88,21 +89,22 @@ def test_going_from_standalone_to_replication_leaves_the_primary_as_it_is() -> N
 
 def test_redis_asks_for_a_password_unless_the_stack_file_says_none() -> None:
     graph = build("dev", PASSWORD)
-    assert len(graph.all("RandomPassword")) == 2, "one for Redis, one for the app's token"
+    assert redis_passwords(graph) == ["redis-password-1"]
     assert redis_conf(graph)["protected-mode"] == "yes"
     assert all(volume(workload, "auth") for workload in redis_workloads(graph))
 
 
 def test_auth_none_makes_no_password_and_answers_beyond_the_loopback() -> None:
     graph = build("dev", {"redis": {"auth": {"mode": "none"}}})
-    assert [secret.object_name for secret in graph.all("Secret")] == ["fastapi-secret"]
+    assert redis_passwords(graph) == []
+    assert not any(secret.name.startswith("redis-") for secret in graph.all("Secret"))
     assert redis_conf(graph)["protected-mode"] == "no"
     assert not any(volume(workload, "auth") for workload in redis_workloads(graph))
 
 
 def test_an_existing_password_is_used_by_reference_and_none_is_generated() -> None:
     graph = build("dev", {"redis": {"auth": {"mode": "existing", "secretName": "mine", "secretKey": "redis"}}})
-    assert len(graph.all("RandomPassword")) == 1, "the app's token"
+    assert redis_passwords(graph) == []
     for workload in redis_workloads(graph):
         mounted = volume(workload, "auth")
         assert mounted is not None
@@ -119,11 +121,11 @@ def test_a_new_password_keeps_the_one_before_it_valid() -> None:
 
 
 def test_a_password_keeps_its_name_in_pulumi_so_that_the_engine_keeps_its_value() -> None:
-    def redis_passwords(rotation: int) -> set[str]:
-        return {item.urn for item in with_auth(rotation=rotation).all("RandomPassword") if "redis" in item.name}
+    def passwords(rotation: int) -> set[str]:
+        return set(redis_passwords(with_auth(rotation=rotation)))
 
-    assert redis_passwords(1) < redis_passwords(2)
-    assert len(redis_passwords(2) & redis_passwords(3)) == 1
+    assert passwords(1) < passwords(2)
+    assert len(passwords(2) & passwords(3)) == 1
 
 
 def test_redis_is_given_the_previous_password_from_the_second_rotation_on() -> None:
@@ -138,7 +140,8 @@ def test_redis_is_given_the_previous_password_from_the_second_rotation_on() -> N
 def test_a_new_password_rolls_the_pods_that_read_it_by_another_name_of_the_secret() -> None:
     def references(rotation: int) -> set[str]:
         graph = with_auth(rotation=rotation)
-        mounted = [volume(workload, "auth") or volume(workload, "redis") for workload in graph.workloads()]
+        readers = [*redis_workloads(graph), graph.one("Deployment", "fastapi-deployment")]
+        mounted = [volume(workload, "auth") or volume(workload, "redis") for workload in readers]
         names = [auth["secret"]["secretName"] for auth in mounted if auth is not None]
         assert len(names) == 3, "primary, replicas and the app"
         assert set(names) == {graph.one("Secret", "redis-auth").object_name}
@@ -169,7 +172,7 @@ def test_a_change_of_the_configuration_rolls_the_pods(change: dict[str, Any]) ->
 
 
 def test_a_change_elsewhere_in_the_stack_rolls_no_redis_pod() -> None:
-    before, after = build("dev"), build("dev", {"fastapi": {"replicas": 5, "config": {"GREETING": "other"}}})
+    before, after = build("dev"), build("dev", {"fastapi": {"replicas": 1, "config": {"GREETING": "other"}}})
     for name in ("redis", "redis-replica"):
         assert before.one("StatefulSet", name) == after.one("StatefulSet", name)
 
@@ -239,7 +242,7 @@ def test_nothing_that_would_replace_a_statefulset_has_changed_since_its_first_re
 def test_prod_protects_what_holds_data_and_dev_does_not() -> None:
     # The namespace too: it takes every volume in it along.
     protected = {item.object_name for item in build("prod").objects() if item.protect}
-    assert protected == {"redis", "redis-replica", "hotstack"}
+    assert protected == {"redis", "redis-replica", "hot-postgres", "hotstack"}
     assert not any(item.protect for item in build("dev").resources)
 
 
