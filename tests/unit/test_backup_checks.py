@@ -37,7 +37,7 @@ class Operator(Kube):
         phase: what becomes of a backup.
         restored: whether a new cluster gets ready.
         rows: what is in the table of a restored cluster.
-        objects_made: by kind and name, in their order.
+        made: specs of the objects that it was given, by kind and name.
         statements: of SQL, in their order.
     """
 
@@ -108,9 +108,11 @@ def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_backup_that_is_made_is_told_by_its_name_the_bucket_and_its_time() -> None:
     of, operator = stack()
-    ((_, name),) = [backup.backup(of), *operator.made][1:]
-    assert backup.backup(of).endswith(" of hot-postgres-2 in bucket backups, ended at 2026-01-31T12:00:07Z")
-    assert operator.made["Backup", name] == {key: SCHEDULE[key] for key in ("cluster", "method", "target")}
+    told = backup.backup(of)
+    ((kind, name),) = operator.made
+    assert told == f"{name} of hot-postgres-2 in bucket backups, ended at 2026-01-31T12:00:07Z"
+    assert kind == "Backup"
+    assert operator.made[kind, name] == {key: SCHEDULE[key] for key in ("cluster", "method", "target")}
 
 
 def test_a_bucket_that_takes_nothing_is_named_with_the_operators_reason_and_the_servers() -> None:
@@ -161,7 +163,7 @@ def test_a_restored_cluster_with_other_rows_fails(rows: str) -> None:
 
 def test_a_cluster_that_is_not_restored_is_told_with_its_last_error_and_removed() -> None:
     of, operator = stack(restored=False)
-    with pytest.raises(CheckError, match="is not restored, .*: exit status 4"):
+    with pytest.raises(CheckError, match=r"is not restored, .*: exit status 4"):
         backup.restore_point_in_time(of)
     assert operator.made == {}
     assert operator.statements[-1].startswith("DROP TABLE IF EXISTS hotstack_check_")
