@@ -6,6 +6,7 @@ import pulumi_kubernetes as kubernetes
 import settings as stack_settings
 from components import cloudnative_pg_operator
 from components.bucket import existing_bucket
+from components.cloudnative_pg_operator import Release
 from components.endpoints import S3Endpoint
 from components.fastapi_app import FastApiApp, FastApiAppArgs
 from components.object_store import ObjectStore, ObjectStoreArgs
@@ -18,6 +19,7 @@ from settings import StackSettings
 def main() -> None:
     """Declare everything that the stack file asks for."""
     settings = stack_settings.from_pulumi()
+    release = operator_release(settings)  # before anything is declared: it may have to be refused
     where = settings.kubernetes
     provider = kubernetes.Provider(
         "kubernetes",
@@ -56,7 +58,7 @@ def main() -> None:
         RedisStackArgs(settings=settings.redis, image=settings.image_reference(settings.redis.image), namespace=name),
         opts,
     )
-    postgres = PostgresHA("postgres", postgres_args(settings, name, bucket(settings, name, opts)), opts)
+    postgres = PostgresHA("postgres", postgres_args(settings, name, bucket(settings, name, opts), release), opts)
     pgpool = PgpoolLB(
         "pgpool",
         PgpoolLBArgs(
@@ -108,22 +110,27 @@ def bucket(settings: StackSettings, namespace: pulumi.Output[str], opts: pulumi.
     return None if settings.bucket is None else existing_bucket(settings.bucket)
 
 
-def postgres_args(settings: StackSettings, namespace: pulumi.Output[str], where: S3Endpoint | None) -> PostgresHAArgs:
-    """What PostgreSQL needs, with the operator's release where the stack is to install it."""
+def operator_release(settings: StackSettings) -> Release | None:
+    """The release of PostgreSQL's operator, where the stack is to install it."""
     own = settings.postgres.cloudnative_pg
-    operator = None if own is None else own.operator
-    release = operator_image = None
-    if operator is not None and operator.manifest is not None:
-        release = cloudnative_pg_operator.read(operator.manifest, stack_settings.ROOT)
-    if operator is not None and operator.image is not None:
-        operator_image = settings.image_reference(operator.image)
+    if own is None or own.operator.manifest is None:
+        return None
+    return cloudnative_pg_operator.read(own.operator.manifest, stack_settings.ROOT)
+
+
+def postgres_args(
+    settings: StackSettings, namespace: pulumi.Output[str], where: S3Endpoint | None, release: Release | None
+) -> PostgresHAArgs:
+    """What PostgreSQL needs."""
+    own = settings.postgres.cloudnative_pg
+    operator_image = None if own is None else own.operator.image
     return PostgresHAArgs(
         settings=settings.postgres,
         image=None if own is None else settings.image_reference(own.image),
         namespace=namespace,
         scraper_namespace=settings.kubernetes.monitoring_namespace,
         release=release,
-        operator_image=operator_image,
+        operator_image=None if operator_image is None else settings.image_reference(operator_image),
         bucket=where,
         # Pgpool-II shows its clients the server's own certificate.
         server_names=["pgpool", *(pulumi.Output.concat("pgpool.", namespace, end) for end in ("", ".svc"))],

@@ -191,7 +191,9 @@ def parse(stack: str, config: Mapping[str, object]) -> StackSettings:
         raise SettingsError(unknown_stack(stack))
     try:
         # By way of JSON: strict types, as the stack file wrote them.
-        settings = StackSettings.model_validate_json(json.dumps({key: _decoded(value) for key, value in ours.items()}))
+        settings = StackSettings.model_validate_json(
+            json.dumps({key: _decoded(value) for key, value in ours.items()}, default=str)
+        )
         problems = list(_missing_sources(settings))
     except ValidationError as error:
         problems = [_problem(detail) for detail in error.errors(include_url=False)]

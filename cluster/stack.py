@@ -110,7 +110,7 @@ def up(stack: str, instance: Instance) -> None:
     with stage(f"pulumi up of {stack}"):
         _recover(want, environment, instance)
         try:
-            arguments = ("up", "--yes", "--skip-preview", "--suppress-progress", "--stack", stack)
+            arguments = ("up", "--yes", "--suppress-progress", "--stack", stack)
             pulumi(environment, *arguments, cgroup=_cgroup(want, instance))
         except ClusterError as error:
             kubectl = environment_of(want, instance)

@@ -46,7 +46,7 @@ class Image(Settings):
     tool: str | None = Field(
         default=None,
         pattern=r"^[a-z0-9-]+$",
-        description="A program of `cluster/toolchain/` that is built first, and whose folder is the build context then.",
+        description="A program of `cluster/toolchain/` to build first; its folder is the build context then.",
     )
     version: str | None = Field(
         default=None,

@@ -82,14 +82,15 @@ class Failover(Settings):
         default=60, ge=10, le=3600, description="For a pod to stop in all; more than `smartShutdownSeconds`."
     )
     lease_seconds: int = Field(
-        default=5, ge=3, description="How long a primary that vanished without a word still counts as one."
+        default=3, ge=3, description="How long a primary that vanished without a word still counts as one."
     )
     lease_renew_seconds: int = Field(
-        default=4, ge=2, description="A primary that cannot renew its lease for so long steps down."
+        default=2, ge=2, description="How long a primary tries to renew its lease before it asks who has it."
     )
     lease_retry_seconds: int = Field(default=1, ge=1, description="How often a standby asks for the lease.")
-    readiness_period_seconds: int = Field(default=2, ge=1, description="How often a pod is asked whether it serves.")
-    readiness_failures: int = Field(default=2, ge=1, description="After so many refusals in a row it is not ready.")
+    # For a pod that hangs: one that is gone is noticed at once. And a busy one must not pass for it.
+    readiness_period_seconds: int = Field(default=5, ge=1, description="How often a pod is asked whether it serves.")
+    readiness_failures: int = Field(default=3, ge=1, description="After so many refusals in a row it is not ready.")
     liveness_timeout_seconds: int = Field(
         default=30, ge=10, description="A pod that does not answer for so long is killed; an isolated primary too."
     )
