@@ -10,6 +10,8 @@ Path = tuple[str | int, ...]
 """Where a value is inside `props`: `("stringData", "password")`."""
 
 SECRET = "[secret]"
+LOGIN_NAMES = frozenset({"username", "access-key-id"})
+"""Keys of Secrets that hold the name beside a password, which is no secret."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,8 +145,22 @@ class Graph:
         return [dict(resource.props) for resource in self.objects()]
 
     def workloads(self) -> tuple[Resource, ...]:
-        """The objects that run pods."""
+        """The objects that run pods; of what an operator runs for the stack, there are none."""
         return tuple(resource for resource in self.objects() if "template" in resource.props.get("spec", {}))
+
+    def images(self) -> set[str]:
+        """The images of all pods: of the workloads, of PostgreSQL, and of an operator that the stack installs."""
+        run = {workload.container["image"] for workload in [*self.workloads(), *self.released("Deployment")]}
+        return run | {cluster.spec["imageName"] for cluster in self.all("Cluster")}
+
+    def passwords(self) -> set[str]:
+        """What nobody may see: the values in the stack's Secrets, but for the names that one logs in by."""
+        return {
+            str(secret.props["stringData"][key])
+            for secret in self.all("Secret")
+            for _, key in secret.secrets
+            if key not in LOGIN_NAMES
+        }
 
 
 def _names(resource: Resource) -> Sequence[str]:

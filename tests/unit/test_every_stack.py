@@ -46,11 +46,12 @@ CONTRACT = {
     ("Secret", "hot-postgres-auth"),
     ("Secret", "hot-postgres-app"),
     ("Secret", "hot-postgres-monitor"),
+    ("Deployment", "pgpool"),
     ("Service", "pgpool"),
+    ("ConfigMap", "pgpool-config"),
 }
+WAYS_TO_POSTGRES = ("postgres", "postgresRead", "pgpool")
 COMPONENTS = {"RedisStack", "FastApiApp", "PostgresHA", "PgpoolLB"}
-# Names, which are kept beside what they are the key to.
-NO_SECRETS = {"username", "access-key-id"}
 # Made by the operator out of the Cluster; see its documentation of certificates.
 MADE_BY_OPERATORS = {("Secret", "hot-postgres-ca"), ("Secret", "hot-postgres-server")}
 
@@ -91,15 +92,11 @@ def test_every_shape_of_the_objects_keeps_the_rules(overrides: Overrides) -> Non
 @pytest.mark.parametrize("stack", ["staging", "prod"])
 def test_published_stacks_run_images_pinned_by_digest(stack: str) -> None:
     assert [reason for manifest in build(stack).manifests() for reason in violations(manifest, PUBLISHED)] == []
+    assert [image for image in build(stack).images() if "@sha256:" not in image] == []
 
 
 def test_prod_runs_the_very_images_that_staging_ran() -> None:
-    def images(stack: str) -> set[str]:
-        graph = build(stack)
-        own = {workload.container["image"] for workload in graph.workloads()}
-        return own | {cluster.spec["imageName"] for cluster in graph.all("Cluster")}
-
-    assert images("prod") == images("staging")
+    assert build("prod").images() == build("staging").images()
 
 
 def with_passwords(stack: str) -> Graph:
@@ -128,13 +125,10 @@ def test_only_objects_of_kind_secret_hold_secrets(stack: str) -> None:
 @pytest.mark.parametrize("stack", STACKS)
 def test_no_secret_value_is_seen_anywhere_else_even_as_a_part_of_a_text(stack: str) -> None:
     graph = with_passwords(stack)
-    values = {
-        value
-        for secret in graph.all("Secret")
-        for path, value in leaves(dict(secret.props))
-        if path in secret.secrets and path[-1] not in NO_SECRETS and isinstance(value, str)
-    }
-    assert len(values) >= 7, "two passwords of Redis, the app's token, three of PostgreSQL, one of Pgpool-II"
+    values = graph.passwords()
+    assert len(values) == len(graph.all("RandomPassword")) == (8 if stack == "dev" else 7), (
+        "two passwords of Redis, the app's token, three of PostgreSQL, one of Pgpool-II; in dev, a key of the bucket"
+    )
     seen = [
         (resource.urn, path)
         for resource in graph.resources
@@ -217,6 +211,8 @@ def test_names_that_are_a_contract_are_there(graph: Graph) -> None:
     assert there >= CONTRACT
     labels = {workload.pod["metadata"]["labels"]["app"] for workload in graph.workloads()}
     assert labels >= {"redis", "fastapi", "pgpool"}
+    of_postgres = [graph.outputs[key].replace(f".{graph.outputs['namespace']}.svc", "") for key in WAYS_TO_POSTGRES]
+    assert of_postgres == ["hot-postgres-rw:5432", "hot-postgres-ro:5432", "pgpool:9999"]
 
 
 def test_dev_lives_in_the_namespace_of_the_lab() -> None:
@@ -232,22 +228,49 @@ def test_a_service_comes_after_its_pods_so_that_a_failing_up_names_the_pod(graph
 
 def test_pods_come_after_the_policy_that_guards_them(graph: Graph) -> None:
     for policy in graph.all("NetworkPolicy"):
-        for workload in graph.workloads():
-            if workload.object_name in picked_by(graph, policy):
-                assert policy.urn in workload.dependencies
+        for maker in [*graph.workloads(), *graph.all("Cluster")]:
+            if maker.object_name in picked_by(graph, policy):
+                assert policy.urn in maker.dependencies
 
 
 def test_every_volume_and_every_variable_refers_to_an_object_of_the_stack(graph: Graph) -> None:
     there = {(resource.kind, resource.object_name) for resource in graph.objects()} | MADE_BY_OPERATORS
     for workload in graph.workloads():
-        for volume in workload.pod["spec"].get("volumes", []):
-            if "configMap" in volume:
-                assert ("ConfigMap", volume["configMap"]["name"]) in there
-            if "secret" in volume:
-                assert ("Secret", volume["secret"]["secretName"]) in there
-        for source in workload.container.get("envFrom", []):
-            assert ("ConfigMap", source["configMapRef"]["name"]) in there
-        assert ("ServiceAccount", workload.pod["spec"]["serviceAccountName"]) in there
+        assert set(references(workload)) <= there
+
+
+def references(workload: Resource) -> Iterator[tuple[str, str]]:
+    """Kind and name of what the pods of a workload cannot start without."""
+    pod = workload.pod["spec"]
+    yield "ServiceAccount", pod["serviceAccountName"]
+    for volume in pod.get("volumes", []):
+        for source in [volume, *volume.get("projected", {}).get("sources", [])]:
+            if "configMap" in source:
+                yield "ConfigMap", source["configMap"]["name"]
+            if "secret" in source:
+                # A volume and a projection have the name under different keys.
+                yield "Secret", source["secret"].get("secretName") or source["secret"]["name"]
+    for source in workload.container.get("envFrom", []):
+        yield "ConfigMap", source["configMapRef"]["name"]
+    for name, _ in secret_keys(workload):
+        yield "Secret", name
+
+
+def test_every_key_that_pods_take_out_of_a_secret_of_the_stack_is_in_it(graph: Graph) -> None:
+    keys = {secret.object_name: secret.props["stringData"].keys() for secret in graph.all("Secret")}
+    taken = [(name, key) for workload in graph.workloads() for name, key in secret_keys(workload) if name in keys]
+    assert ("hot-postgres-app", "password") in taken
+    assert [(name, key) for name, key in taken if key not in keys[name]] == []
+
+
+def secret_keys(workload: Resource) -> Iterator[tuple[str, str]]:
+    """Name and key of each Secret that the pods of a workload take a single key of."""
+    for variable in workload.container.get("env", []):
+        if "secretKeyRef" in variable.get("valueFrom", {}):
+            yield variable["valueFrom"]["secretKeyRef"]["name"], variable["valueFrom"]["secretKeyRef"]["key"]
+    for volume in workload.pod["spec"].get("volumes", []):
+        for item in volume.get("secret", {}).get("items", []):
+            yield volume["secret"]["secretName"], item["key"]
 
 
 def test_every_mount_is_of_a_volume_and_every_volume_is_mounted(graph: Graph) -> None:
