@@ -106,11 +106,18 @@ def test_one_that_waits_too_long_for_its_turn_says_so(new_server: PostgresServer
     assert _tables(new_server) == []
 
 
+@pytest.mark.parametrize(
+    ("sql", "reason"),
+    [
+        (b"CREATE TABLE half (); SELECT no_such_column FROM items;", "no_such_column"),
+        (b"CREATE TABLE half (); INSERT INTO schema_migrations VALUES (2, '', '');", "duplicate key"),
+    ],
+)
 def test_a_migration_that_fails_leaves_nothing_of_it_and_those_before_it_stay(
-    new_server: PostgresServer, settings: Settings
+    new_server: PostgresServer, settings: Settings, sql: bytes, reason: str
 ) -> None:
-    broken = Migration(2, "0002_broken", b"CREATE TABLE half (); SELECT no_such_column FROM items;")
-    with pytest.raises(MigrationError, match=r"0002_broken failed, and nothing of it was kept: .*no_such_column"):
+    broken = Migration(2, "0002_broken", sql)
+    with pytest.raises(MigrationError, match=f"0002_broken failed, and nothing of it was kept: .*{reason}"):
         migrate(settings, [*ITEMS, broken])
     assert _tables(new_server) == [("items", "shop"), ("schema_migrations", "shop")]
     assert migrate(settings, [*ITEMS, COLOURS]) == "applied 0002_colours"

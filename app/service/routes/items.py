@@ -75,13 +75,16 @@ def items_routes(database: Database | None, cache: Cache, metrics: Metrics, sett
     async def get_item(database: Configured, item_id: ItemId, response: Response) -> Item:
         """Return an item, from the cache if it is there."""
         key = f"{KEY_PREFIX}{item_id}"
-        cached = await _cached(cache, key)
-        response.headers["X-Cache"] = "miss" if cached is None else "hit"
+        response.headers["X-Cache"] = "miss"
+        try:
+            cached = await cache.get(key, CACHE_BUDGET)
+        except CacheUnavailableError:
+            return await _find(database, item_id, metrics)
         if cached is not None:
             metrics.items_read.labels("cache").inc()
-            return cached
-        item = await _find(database, item_id)
-        metrics.items_read.labels("database").inc()
+            response.headers["X-Cache"] = "hit"
+            return Item.model_validate_json(cached)
+        item = await _find(database, item_id, metrics)
         with contextlib.suppress(CacheUnavailableError):
             await cache.put(key, item.model_dump_json().encode(), settings.cache_default_ttl, CACHE_BUDGET)
         return item
@@ -89,16 +92,7 @@ def items_routes(database: Database | None, cache: Cache, metrics: Metrics, sett
     return router
 
 
-async def _cached(cache: Cache, key: str) -> Item | None:
-    """Return an item from the cache, or None also while that is away."""
-    try:
-        value = await cache.get(key, CACHE_BUDGET)
-    except CacheUnavailableError:
-        return None
-    return None if value is None else Item.model_validate_json(value)
-
-
-async def _find(database: Database, item_id: int) -> Item:
+async def _find(database: Database, item_id: int, metrics: Metrics) -> Item:
     """Return an item from the database.
 
     That there is none is for the primary to say, since a standby may be behind; and it is not cached, since it may
@@ -113,4 +107,5 @@ async def _find(database: Database, item_id: int) -> Item:
         item = await database.primary.read("find", lambda connection: items.find_on_primary(connection, item_id))
     if item is None:
         raise HTTPException(404, "There is no item with this number.")
+    metrics.items_read.labels("database").inc()
     return item
