@@ -8,6 +8,7 @@ umask 077
 config=${PGPOOL_CONF_VOLUME:-/config}
 home=${PGPOOL_INSTALL_DIR:-/opt/pgpool-II}
 etc=$home/etc
+run=${PGPOOL_RUN_DIR:-/var/run/pgpool}
 
 fail() {
     printf 'ERROR: %s\n' "$1" >&2
@@ -98,7 +99,7 @@ for name in $(variables '_PASSWORD$'); do
     unset "$name"
 done
 # A container that was restarted finds the number of a process that it is itself, and would not start beside it.
-rm -rf /var/run/pgpool/* /var/run/pgpool/.s.*
+rm -rf "$run"/* "$run"/.s.*
 export LD_PRELOAD="$home/lib/backend_connect.so"
 # -D: what a pod believed of its backends before must not outlive it.
 exec pgpool -n -D -f "$etc/pgpool.conf" -a "$etc/pool_hba.conf" -F "$etc/pcp.conf" -k "$etc/.pgpoolkey"
