@@ -1,4 +1,4 @@
-"""Why pods are not ready, in a line each: what a failed `pulumi up` leaves out."""
+"""Why pods and databases are not ready, in a line each: what a failed `pulumi up` leaves out."""
 
 import json
 import os
@@ -6,7 +6,9 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-Pod = Mapping[str, Any]
+Object = Mapping[str, Any]
+Pod = Object
+_HEALTHY = "Cluster in healthy state"
 
 
 def unready_pods(context: str, namespace: str, environment: Mapping[str, str]) -> list[str]:
@@ -17,13 +19,40 @@ def unready_pods(context: str, namespace: str, environment: Mapping[str, str]) -
         namespace: where the stack lives.
         environment: what is to be added to this process's own, for kubectl to be found and to find the cluster.
     """
-    command = ["kubectl", f"--context={context}", f"--namespace={namespace}", "get", "pods", "--output=json"]
+    pods = _objects("pods", context, namespace, environment)
+    return [f"{pod['metadata']['name']}: {'; '.join(reasons(pod))}" for pod in pods if not is_ready(pod)]
+
+
+def unhealthy_databases(context: str, namespace: str, environment: Mapping[str, str]) -> list[str]:
+    """Return one line for each of CloudNativePG's clusters that is not healthy, in the operator's words.
+
+    Args: see `unready_pods`.
+    """
+    found = _objects("clusters.postgresql.cnpg.io", context, namespace, environment)
+    return [f"{each['metadata']['name']}: {complaint}" for each in found if (complaint := database_complaint(each))]
+
+
+def database_complaint(cluster: Object) -> str:
+    """What the operator says of a `Cluster` that is not healthy; empty for one that is."""
+    status = cluster.get("status", {})
+    phase = status.get("phase", "the operator has not looked at it: does it run?")
+    if phase == _HEALTHY:
+        return ""
+    words = [phase, status.get("phaseReason")]
+    # What says that it is not ready says no more than the phase does.
+    refused = [each for each in status.get("conditions", []) if each["status"] == "False" and each["type"] != "Ready"]
+    words += [f"{each['type']} is false, {each.get('message', each['reason'])}" for each in refused]
+    return "; ".join(" ".join(word.split()) for word in words if word)
+
+
+def _objects(kind: str, context: str, namespace: str, environment: Mapping[str, str]) -> list[Object]:
+    """The objects of a kind; none when kubectl cannot tell, as of a kind that the cluster does not know."""
+    command = ["kubectl", f"--context={context}", f"--namespace={namespace}", "get", kind, "--output=json"]
     try:
         done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, timeout=20)
-        pods = json.loads(done.stdout)["items"] if done.returncode == 0 else []
+        return json.loads(done.stdout)["items"] if done.returncode == 0 else []
     except (FileNotFoundError, subprocess.TimeoutExpired):
         return []
-    return [f"{pod['metadata']['name']}: {'; '.join(reasons(pod))}" for pod in pods if not is_ready(pod)]
 
 
 def is_ready(pod: Pod) -> bool:

@@ -114,8 +114,9 @@ def up(stack: str, instance: Instance) -> None:
             pulumi(environment, *arguments, cgroup=_cgroup(want, instance))
         except ClusterError as error:
             kubectl = environment_of(want, instance)
-            pods = explain.unready_pods(want.context, want.namespace, kubectl)
-            raise ClusterError("\n".join([str(error), *(f"  {pod}" for pod in pods)])) from None
+            known = (want.context, want.namespace, kubectl)
+            reasons = [*explain.unhealthy_databases(*known), *explain.unready_pods(*known)]
+            raise ClusterError("\n".join([str(error), *(f"  {reason}" for reason in reasons)])) from None
     for name, value in json.loads(_answer(environment, "stack", "output", "--json", "--stack", stack)).items():
         print(f"  {name:20} {value}")
     if want.embedded:
