@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 import settings
-from checks import cluster, fastapi, redis
+from checks import backup, cluster, fastapi, items, pgpool, postgres, redis
 from checks.outcome import CheckError, NotApplicableError
 from checks.stack import Stack
 
@@ -27,6 +27,17 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("fastapi-node-port", fastapi.node_port),
     ("fastapi-config", fastapi.config),
     ("ingress-cache", fastapi.ingress_cache),
+    ("postgres-roles", postgres.roles),
+    ("postgres-replication", postgres.replication),
+    ("pgpool-nodes", pgpool.nodes),
+    ("pgpool-balance", pgpool.balance),
+    ("pgpool-writes", pgpool.writes),
+    ("pgpool-config-map", pgpool.config_map),
+    ("pgpool-environment", pgpool.environment),
+    ("pgpool-cache", pgpool.query_cache),
+    ("items", items.items),
+    ("backup", backup.backup),
+    ("restore-point-in-time", backup.restore_point_in_time),
 )
 """The names are a contract, and people see the checks in this order."""
 
