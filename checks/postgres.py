@@ -22,7 +22,7 @@ def roles(stack: Stack) -> str:
     streaming = streaming_standbys(stack.kube, primaries[0])
     if missing := sorted(set(standbys) - streaming):
         raise CheckError(f"{', '.join(missing)} does not stream from {primaries[0]}")
-    return f"{primaries[0]} is the primary, {' and '.join(standbys) or 'no standby'} streams from it"
+    return f"{primaries[0]} is the primary, {' and '.join(standbys) or 'nobody'} stream from it"
 
 
 def replication(stack: Stack) -> str:

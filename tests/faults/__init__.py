@@ -1,0 +1,1 @@
+"""Faults on purpose, against a running stack, and what its clients see of them."""
