@@ -1,6 +1,7 @@
 """What a stack file may say, what it is told when it is wrong, and that nothing exists by then."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from pydantic import ValidationError
 import settings
 from docs import generate
 from settings import SettingsError
-from tests.support.program import STACKS, Overrides, attempt, build, config
+from tests.support.program import STACKS, Overrides, attempt, build, config, merge
 
 DIGEST = "sha256:" + "0" * 64
 IMAGE = f"docker.io/library/redis:8@{DIGEST}"
@@ -119,6 +120,47 @@ REFUSED: dict[str, tuple[Overrides, str]] = {
         {"fastapi": {"ingress": {"tlsSecretName": "tls"}}},
         "hotstack:fastapi.ingress: `tlsSecretName` needs `host`",
     ),
+    "a tool without a build": (
+        {"pgpool": {"image": {"build": None, "reference": IMAGE, "tool": "versitygw"}}},
+        "hotstack:pgpool.image: `tool` belongs to `build`, which is not set",
+    ),
+    "a version of what is not built": (
+        {"pgpool": {"image": {"build": None, "reference": IMAGE, "version": "4.6"}}},
+        "hotstack:pgpool.image: `version` belongs to `build`, which is not set",
+    ),
+    "two build contexts": (
+        {"objectStore": {"image": {"context": "app"}}},
+        "hotstack:objectStore.image: expected at most one of `context` and `tool`",
+    ),
+    "a tool that nothing builds": (
+        {"objectStore": {"image": {"tool": "versitygv"}}},
+        "hotstack:objectStore.image.tool: got 'versitygv'; expected the name of a folder in cluster/toolchain",
+    ),
+    "a version that is none": (
+        {"postgres": {"cloudnativePg": {"image": {"version": "latest"}}}},
+        'hotstack:postgres.cloudnativePg.image.version: got "latest"',
+    ),
+    "two buckets": (
+        {"bucket": {"name": "elsewhere", "secretName": "mine"}},
+        "hotstack:bucket and hotstack:objectStore are both there: expected at most one of them",
+    ),
+    "backups without a bucket": (
+        {"objectStore": None},
+        "hotstack:postgres has `backup` or `recovery`, and there is no bucket: expected hotstack:bucket, or",
+    ),
+    "a recovery without a bucket": (
+        {"objectStore": None, "postgres": {"cloudnativePg": {"backup": None, "recovery": {"serverName": "old"}}}},
+        "hotstack:postgres has `backup` or `recovery`, and there is no bucket: expected hotstack:bucket, or",
+    ),
+    "more connections than PostgreSQL allows": (
+        {"postgres": {"maxConnections": 100}},
+        "hotstack:postgres.maxConnections is 100, and up to 217 may be open on one server: 192 of Pgpool-II",
+    ),
+    "more sessions than a pod of Pgpool-II serves": (
+        {"fastapi": {"replicas": 3}},
+        "hotstack:fastapi may open 40 sessions (pods in a rollout x database.poolSize, to write and, without standbys, "
+        "to read), and a pod of hotstack:pgpool serves 31 (numInitChildren - reservedConnections)",
+    ),
 }
 
 
@@ -133,6 +175,53 @@ def test_bad_settings_are_refused_by_path_and_expectation_before_anything_exists
     assert lines[1].strip().startswith(expected)
     assert len(lines) == 2
     assert outcome.graph.resources == ()
+
+
+def connections_needed(overrides: Overrides) -> int:
+    """What `maxConnections` must be at least, as the refusal of a smaller one says."""
+    few = merge(overrides, {"postgres": {**overrides.get("postgres", {}), "maxConnections": 20}})
+    with pytest.raises(SettingsError) as refused:
+        settings.parse("dev", config("dev", few))
+    found = re.search(r"maxConnections is 20, and up to (\d+) may be open", str(refused.value))
+    assert found is not None, refused.value
+    return int(found[1])
+
+
+ALONE: Overrides = {"postgres": {"instances": 1, "synchronous": {"method": "none"}}}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        # (pods + 1 in a rollout) x children x connections of each x endpoints + (pods + 1) x readers of each + others
+        ({}, 3 * 32 * 1 * 2 + 3 * 5 + 10),
+        ({"pgpool": {"replicas": 4}}, 5 * 32 * 1 * 2 + 3 * 5 + 10),
+        ({"pgpool": {"pooling": {"numInitChildren": 40}}}, 3 * 40 * 1 * 2 + 3 * 5 + 10),
+        ({"pgpool": {"pooling": {"maxPool": 2}}}, 3 * 32 * 2 * 2 + 3 * 5 + 10),
+        ({"pgpool": {"replicas": 1, "queryCache": {"enabled": True}}}, 1 * 32 * 1 * 2 + 3 * 5 + 10),
+        ({"fastapi": {"replicas": 1}}, 3 * 32 * 1 * 2 + 2 * 5 + 10),
+        ({"fastapi": {"database": {"poolSize": 2}}}, 3 * 32 * 1 * 2 + 3 * 2 + 10),
+        (ALONE, 3 * 32 * 1 * 1 + 3 * 5 + 10),
+    ],
+    ids=["dev", "pods", "children", "pool", "one pod at a time", "readers", "pool of readers", "no standbys"],
+)
+def test_connections_are_counted_over_all_who_may_open_one(overrides: Overrides, expected: int) -> None:
+    assert connections_needed(overrides) == expected
+    enough = {"postgres": {**overrides.get("postgres", {}), "maxConnections": expected}}
+    assert settings.parse("dev", config("dev", merge(overrides, enough))).postgres.max_connections == expected
+    one_less = {"postgres": {**enough["postgres"], "maxConnections": expected - 1}}
+    with pytest.raises(SettingsError, match=f"up to {expected} may be open"):
+        settings.parse("dev", config("dev", merge(overrides, one_less)))
+
+
+def test_the_service_may_open_as_many_sessions_as_one_pod_of_pgpool_serves_and_no_more() -> None:
+    def with_children(count: int) -> Overrides:
+        return {"pgpool": {"pooling": {"numInitChildren": count, "reservedConnections": 1}}}
+
+    two_pods_and_one_in_a_rollout = 2 * 3 * 5
+    assert settings.parse("dev", config("dev", with_children(two_pods_and_one_in_a_rollout + 1)))
+    with pytest.raises(SettingsError, match=r"may open 30 sessions .* serves 29"):
+        settings.parse("dev", config("dev", with_children(two_pods_and_one_in_a_rollout)))
 
 
 def test_all_errors_of_a_stack_file_are_told_at_once() -> None:
@@ -227,6 +316,36 @@ def described(stack: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
 def test_dev_asks_for_the_images_that_its_pods_run(capsys: pytest.CaptureFixture[str]) -> None:
     asked = {image["reference"] for image in described("dev", capsys)["images"]}
     assert asked == build("dev").images()
+
+
+def test_an_image_is_asked_for_by_the_folder_it_is_built_in_or_the_tool_that_is_built_first(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    images = {image["reference"].partition(":")[0]: image for image in described("dev", capsys)["images"]}
+    folder = settings.ROOT / "images"
+    for name, source in {
+        "fastapi": {"context": str(settings.ROOT / "app")},
+        "pgpool": {"context": str(folder / "pgpool")},
+        "versitygw": {"tool": "versitygw"},
+        "cloudnative-pg": {"tool": "cloudnative-pg"},
+    }.items():
+        image = images[f"hotstack/{name}"]
+        assert image == {"reference": image["reference"], "dockerfile": str(folder / name / "Dockerfile"), **source}
+
+
+def test_the_tag_of_an_image_begins_with_the_version_that_its_operator_reads() -> None:
+    loaded = settings.from_file("dev")
+    own = loaded.postgres.cloudnative_pg
+    assert own is not None
+    assert re.fullmatch("hotstack/postgres:17-[0-9a-f]{12}", loaded.image_reference(own.image))
+    assert re.fullmatch("hotstack/pgpool:[0-9a-f]{12}", loaded.image_reference(loaded.pgpool.image))
+
+
+@pytest.mark.parametrize(("stack", "manifest"), [("dev", "build/cnpg-1.30.0.yaml"), ("staging", None), ("prod", None)])
+def test_who_installs_the_operator_is_told_where_its_release_must_be(
+    stack: str, manifest: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert described(stack, capsys)["operatorManifest"] == manifest
 
 
 @pytest.mark.parametrize("stack", ["staging", "prod"])

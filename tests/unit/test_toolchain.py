@@ -16,10 +16,10 @@ from cluster.errors import ClusterError
 from cluster.toolchain import builder, ensure
 from cluster.toolchain import go as go_module
 from cluster.toolchain import pulumi as pulumi_module
-from cluster.toolchain.builder import GIB, key, lack_of_room
+from cluster.toolchain.builder import GIB, key, lack_of_room, module_file
 from cluster.toolchain.go import find_go
 from cluster.toolchain.pulumi import pulumi, pulumi_env
-from cluster.toolchain.recipes import PROVIDER_VERSIONS, PULUMI_VERSION, TOOLS, Tool
+from cluster.toolchain.recipes import PROVIDER_VERSIONS, PULUMI_VERSION, TOOLS, ModuleFile, Tool
 
 ROOT = Path(__file__).parents[2]
 TOOL = Tool(name="gadget", minutes=1, memory_gib=1)
@@ -38,6 +38,12 @@ build)
   for _ in $(seq 500); do [ -e "$here/hold" ] || break; sleep 0.02; done
   if [ -e "$here/broken" ]; then echo "main.go:7: undefined: gadget" >&2; exit 1; fi
   printf whole > "$2"; chmod +x "$2" ;;
+mod)
+  grep -q gadget go.mod || exit 1
+  case "$4" in
+  example.com/parts) printf '{"Dir":"%s"}' "$here/../downloaded/parts@v1.2.3" ;;
+  *) echo "module $4: not a known dependency" >&2; exit 1 ;;
+  esac ;;
 esac
 """
 
@@ -125,6 +131,20 @@ def test_a_changed_module_file_is_another_build(machine: Machine) -> None:
     after = ensure("gadget")["gadget"]
     assert after != before
     assert before.exists()
+
+
+def test_a_file_of_a_module_that_a_tool_is_built_from_is_found_where_go_has_downloaded_it(machine: Machine) -> None:
+    before = sorted(machine.modules.rglob("*"))
+    found = module_file("gadget", ModuleFile(module="example.com/parts", path="releases/parts.yaml"))
+    assert found.parts[-3:] == ("parts@v1.2.3", "releases", "parts.yaml")
+    assert machine.builds() == []
+    assert sorted(machine.modules.rglob("*")) == before, "the checkout is left alone"
+
+
+@pytest.mark.usefixtures("machine")
+def test_a_file_of_a_module_that_cannot_be_had_says_gos_reason() -> None:
+    with pytest.raises(ClusterError, match=r"gadget could not be built; `go mod` ended with:\nmodule example.com/none"):
+        module_file("gadget", ModuleFile(module="example.com/none", path="parts.yaml"))
 
 
 @pytest.mark.parametrize(
