@@ -2,6 +2,7 @@
 .DEFAULT_GOAL := help
 STACK ?= dev
 INSTANCE ?= dev
+RUNS ?= 20
 PYTHON := .venv/bin/python
 READY := .venv/.installed
 export REGISTRY
@@ -11,7 +12,7 @@ define with_env
 e="$$($(PYTHON) -m cluster env --stack $(STACK) --instance $(INSTANCE))" && eval "$$e" && $(1)
 endef
 
-.PHONY: help up preview down clean env status check test test-unit test-app test-engine test-cluster bench \
+.PHONY: help up preview down clean env status check test test-unit test-app test-engine test-cluster faults bench \
         fmt lint types schema golden lock
 
 help:  ## this list
@@ -53,7 +54,7 @@ test: lint types test-unit test-app test-engine test-cluster  ## every test that
 test-unit: $(READY)  ## components and settings: no network, no root, no cluster
 	@$(PYTHON) -m pytest tests/unit tests/golden
 
-test-app: $(READY)  ## the FastAPI service against a real Redis
+test-app: $(READY)  ## the FastAPI service against a real Redis and a real PostgreSQL
 	@$(PYTHON) -m cluster packages
 	@$(PYTHON) -m pytest -c app/pyproject.toml app/tests
 
@@ -61,10 +62,13 @@ test-app: $(READY)  ## the FastAPI service against a real Redis
 test-engine: $(READY)  ## the real Pulumi CLI, without a cluster
 	@$(PYTHON) -m pytest --verbose --capture=no tests/engine
 
-test-cluster: $(READY)  ## real pods, on an embedded cluster of the tests' own
-	@$(PYTHON) -m pytest --verbose --capture=no tests/cluster
+test-cluster: $(READY)  ## real pods, faults among them, on an embedded cluster of the tests' own
+	@$(PYTHON) -m pytest --verbose --capture=no tests/cluster tests/faults
 
-bench: $(READY)  ## figures: preview against an empty program, memory of the empty cluster
+faults: $(READY)  ## kills, switchovers, storms and rollouts on the running dev stack, RUNS (20) of each, with figures
+	@$(PYTHON) -m pytest --verbose --capture=no tests/faults --instance dev --runs $(RUNS)
+
+bench: $(READY)  ## figures of the running dev stack: preview, memory, pgbench directly and through Pgpool-II
 	@$(PYTHON) -m bench
 
 fmt: $(READY)  ## format
