@@ -29,7 +29,7 @@ _MOMENT = """to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI
 def backup(stack: Stack) -> str:
     """The write-ahead log reaches the bucket, and so does a backup that is asked for now."""
     bucket = _bucket(stack)
-    _archive(stack, bucket)
+    archive(stack, bucket)
     name = f"{NAME}-check-{secrets.token_hex(4)}"
     planned = stack.kube.get(SCHEDULED_BACKUP, NAME)["spec"]
     spec = {key: planned[key] for key in ("cluster", "method", "target", "pluginConfiguration") if key in planned}
@@ -54,7 +54,7 @@ def restore_point_in_time(stack: Stack) -> str:
     """  # noqa: S608 - our own name
     try:
         moment = sql(kube, current_primary(kube), script, settings.database)
-        _archive(stack, bucket)
+        archive(stack, bucket)
         with _recovered(kube, settings, moment) as pod:
             rows = sql(kube, pod, f"SELECT string_agg(note, ', ') FROM {table}", settings.database)  # noqa: S608 - our own name
     finally:
@@ -80,7 +80,7 @@ def _bucket(stack: Stack) -> str:
     raise ValueError("settings with backups and without a bucket")
 
 
-def _archive(stack: Stack, bucket: str) -> None:
+def archive(stack: Stack, bucket: str) -> None:
     """Have all that was written until now in the bucket; by itself that would take up to `archive_timeout`.
 
     Raises:
