@@ -161,7 +161,9 @@ class TestCommandLine:
         assert names == [
             *("redis-ping", "redis-replicas", "redis-read-after-write", "redis-ps", "redis-logs", "redis-self-heal"),
             *("redis-port-forward", "redis-test-pod", "network-policy", "kube-system-pods", "fastapi-node-port"),
-            *("fastapi-config", "ingress-cache"),
+            *("fastapi-config", "ingress-cache", "postgres-roles", "postgres-replication", "pgpool-nodes"),
+            *("pgpool-balance", "pgpool-writes", "pgpool-config-map", "pgpool-environment", "pgpool-cache", "items"),
+            *("backup", "restore-point-in-time"),
         ]
 
 

@@ -90,8 +90,8 @@ REFUSED: dict[str, tuple[Overrides, str]] = {
         "`smartShutdownSeconds` 60 leaves nothing of `stopDelaySeconds` 60 to end in",
     ),
     "a lease that ends before it is renewed": (
-        {"cloudnativePg": {"failover": {"leaseSeconds": 4}}},
-        "expected `leaseSeconds` > `leaseRenewSeconds` > 1.2 x `leaseRetrySeconds`, got 4, 4, 1",
+        {"cloudnativePg": {"failover": {"leaseRenewSeconds": 3}}},
+        "expected `leaseSeconds` > `leaseRenewSeconds` > 1.2 x `leaseRetrySeconds`, got 3, 3, 1",
     ),
 }
 REFUSED_BY_KUBEDB: dict[str, tuple[Overrides, str]] = {
