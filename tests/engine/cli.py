@@ -17,11 +17,13 @@ from tests.support.program import PROJECT, ROOT, Overrides, stack_file
 SECONDS = 60
 UNREACHABLE = "https://127.0.0.1:1"
 _WRAPPER = Path(__file__).parent / "offline" / "__main__.py"
-_STATEFUL = frozenset(
+STATEFUL = frozenset(
     {
         "kubernetes:apps/v1:StatefulSet",
         "kubernetes:core/v1:Namespace",
         "kubernetes:core/v1:PersistentVolumeClaim",
+        "kubernetes:kubedb.com/v1:Postgres",
+        "kubernetes:postgresql.cnpg.io/v1:Cluster",
         "random:index/randomPassword:RandomPassword",
     }
 )
@@ -46,7 +48,7 @@ class Step:
     @property
     def is_stateful(self) -> bool:
         """Whether data is lost when it is deleted or made anew."""
-        return self.type in _STATEFUL
+        return self.type in STATEFUL
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
