@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bench.pgbench import line
 from checks import items, pgpool, pgpool_pod, postgres
 from checks.outcome import CheckError, NotApplicableError
 from checks.stack import Stack
@@ -257,3 +258,7 @@ class TestFigures:
     def test_a_table_has_the_smallest_the_median_and_the_largest_of_each_row(self) -> None:
         [*_, row] = table("kill", {"through Pgpool": [4.0, 2.0, 9.0]}).splitlines()
         assert row.split() == ["through", "Pgpool", "3", "2.00", "4.00", "9.00", "9.00", "s"]
+
+    def test_a_line_of_the_benchmark_compares_medians_with_the_first_way(self) -> None:
+        found = {"directly": [900.0, 1000.0, 5000.0], "through Pgpool-II": [500.0]}
+        assert line("select-only", found) == "select-only: directly 1000 tps; through Pgpool-II 500 (0.50)"
