@@ -46,7 +46,7 @@ env: $(READY)  ## `export` lines: eval "$$(make -s env)" and kubectl and pulumi 
 status: $(READY)  ## what runs of the embedded cluster
 	@$(PYTHON) -m cluster status
 
-check: $(READY)  ## walk through the running STACK, a line a check; CHECK=NAME for one (redis-self-heal: protected stacks)
+check: $(READY)  ## walk through the running STACK, a line a check; CHECK=NAME for one
 	@$(call with_env,$(PYTHON) -m checks --stack $(STACK) $(CHECK))
 
 test: lint types test-unit test-app test-engine test-cluster  ## every test that this machine can run

@@ -41,8 +41,9 @@ CHECKS: tuple[tuple[str, Check], ...] = (
 )
 """The names are a contract, and people see the checks in this order."""
 
-DISRUPTIVE = frozenset({"redis-self-heal"})
-"""What takes the only primary of Redis away for a while: left out of a protected stack's walk unless it is named."""
+ONLY_BY_NAME = {"redis-self-heal": "redis", "backup": "postgres", "restore-point-in-time": "postgres"}
+"""What takes Redis' only primary away for a while, or reads a whole database: where that part of the stack is
+protected, these checks run only when they are named."""
 
 
 def main(arguments: Sequence[str] | None = None, checks: Sequence[tuple[str, Check]] = CHECKS) -> int:
@@ -50,8 +51,8 @@ def main(arguments: Sequence[str] | None = None, checks: Sequence[tuple[str, Che
     known = [name for name, _ in checks]
     parser = argparse.ArgumentParser(
         prog="python -m checks",
-        description="Walk through a running stack. Where redis.protect is true, "
-        f"{', '.join(sorted(DISRUPTIVE))} runs only when it is named.",
+        description="Walk through a running stack. Where Redis or PostgreSQL is protected, what disturbs it runs only "
+        f"when it is named: {', '.join(ONLY_BY_NAME)}.",
     )
     parser.add_argument("--stack", default="dev", help="whose Pulumi.STACK.yaml says what to expect (default: dev)")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(known)} (default: all)")
@@ -65,11 +66,13 @@ def main(arguments: Sequence[str] | None = None, checks: Sequence[tuple[str, Che
         parser.error(str(error))
     if options.names:
         chosen = [(name, check) for name, check in checks if name in options.names]
-    elif stack.settings.redis.protect:
-        chosen = [(name, _left_out if name in DISRUPTIVE else check) for name, check in checks]
     else:
-        chosen = list(checks)
+        chosen = [(name, _left_out if _is_protected(name, stack.settings) else check) for name, check in checks]
     return 0 if run(chosen, stack) else 1
+
+
+def _is_protected(name: str, of: settings.StackSettings) -> bool:
+    return {"redis": of.redis.protect, "postgres": of.postgres.protect}.get(ONLY_BY_NAME.get(name, ""), False)
 
 
 def _left_out(_: Stack) -> str:

@@ -6,6 +6,7 @@ It lives beside the dev stack of the same cluster: in a namespace of its own, wi
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,23 @@ import yaml
 
 import settings
 from checks.stack import Stack
+from tests.support.program import Overrides, merge, stack_file
 
 STACK = "shapes"
 NODE_PORT = 30002
 _UP_SECONDS = 600
+# One PostgreSQL without backups, in a namespace with Pod Security `restricted`; the operator is the dev stack's.
+_SMALL: Overrides = {
+    "kubernetes": {"namespace": STACK, "podSecurity": None},
+    "objectStore": None,
+    "postgres": {
+        "instances": 1,
+        "storage": {"size": "1Gi"},
+        "synchronous": {"method": "none"},
+        "cloudnativePg": {"operator": {"mode": "present", "manifest": None, "image": None}, "backup": None},
+    },
+    "fastapi": {"nodePort": NODE_PORT, "drainSeconds": 2, "ingress": None},
+}
 
 
 class Project:
@@ -29,34 +43,40 @@ class Project:
         backend.mkdir(mode=0o700, exist_ok=True)
         for name in ("Pulumi.yaml", "__main__.py", "settings.py"):
             shutil.copy(settings.ROOT / name, folder / name)
-        for name in ("components", "images", "app"):
+        for name in ("components", "images", "app", "cluster/toolchain"):
             shutil.copytree(settings.ROOT / name, folder / name)
         (folder / ".venv").symlink_to(settings.ROOT / ".venv")
         self._pulumi("stack", "select", "--create", STACK)
 
-    def up(self, redis: dict[str, Any]) -> Stack:
-        """`pulumi up` of the dev stack's settings with these of Redis instead; what the checks need of the result."""
-        dev = self._configure(redis)
+    def up(self, redis: dict[str, Any], **others: Mapping[str, Any]) -> Stack:
+        """`pulumi up` of a small stack with these settings of Redis, and with changes to its other parts.
+
+        Args:
+            redis: what differs from the dev stack's.
+            others: by part of the stack file, what differs from one PostgreSQL without backups; `{}` of a part that
+                the small stack does without is the dev stack's.
+
+        Returns:
+            What the checks need of the result.
+        """
+        values = self._configure(redis, others)
         self._pulumi("up", "--yes", "--skip-preview", "--stack", STACK)
-        return Stack.of(settings.parse(STACK, dev))
+        return Stack.of(settings.parse(STACK, values))
 
     def failing_up(self, redis: dict[str, Any]) -> str:
         """The same for settings that cannot come to life; what Pulumi printed."""
-        self._configure(redis)
+        self._configure(redis, {})
         return self._pulumi("up", "--yes", "--skip-preview", "--stack", STACK, fails=True)
 
-    def _configure(self, redis: dict[str, Any]) -> dict[str, Any]:
-        dev = yaml.safe_load((settings.ROOT / "Pulumi.dev.yaml").read_text())["config"]
-        dev["hotstack:kubernetes"] = {"context": "hotstack", "namespace": STACK}  # Pod Security `restricted`
-        dev["hotstack:redis"] = {**dev["hotstack:redis"], **redis}
+    def _configure(self, redis: dict[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+        values = stack_file("dev", merge(_SMALL, others))
+        values["hotstack:redis"] |= redis
         if redis.get("topology") == "standalone":
-            del dev["hotstack:redis"]["replicas"]
-        del dev["hotstack:fastapi"]["ingress"]
-        dev["hotstack:fastapi"] |= {"nodePort": NODE_PORT, "drainSeconds": 2}
+            del values["hotstack:redis"]["replicas"]
         # What Pulumi itself wrote into the file stays: the salt of its secrets.
         own = yaml.safe_load(self._stack_file.read_text()) if self._stack_file.exists() else {}
-        self._stack_file.write_text(yaml.safe_dump({**own, "config": dev}))
-        return dev
+        self._stack_file.write_text(yaml.safe_dump({**own, "config": values}))
+        return values
 
     def preview(self) -> None:
         """`pulumi preview`, which fails the test when it shows any change."""
