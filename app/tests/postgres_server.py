@@ -1,5 +1,6 @@
 """A real PostgreSQL for the tests, on a loopback port of its own."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -99,13 +100,11 @@ class PostgresServer:
 
     def pause(self) -> None:
         """Stop every process of the server where it is: its port accepts connections and nothing is answered."""
-        for pid in self._processes():
-            os.kill(pid, signal.SIGSTOP)
+        self._signal_all(signal.SIGSTOP)
 
     def resume(self) -> None:
         """Let paused processes go on."""
-        for pid in self._processes():
-            os.kill(pid, signal.SIGCONT)
+        self._signal_all(signal.SIGCONT)
 
     def promote(self) -> None:
         """Make a standby the primary."""
@@ -126,6 +125,11 @@ class PostgresServer:
     def log(self) -> str:
         """Return everything that the server has printed."""
         return self.data.with_suffix(".log").read_text()
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        for pid in self._processes():
+            with contextlib.suppress(ProcessLookupError):  # a process of a connection may just have ended
+                os.kill(pid, number)
 
     def _processes(self) -> list[int]:
         if self._process is None:

@@ -269,9 +269,9 @@ def test_a_write_that_takes_too_long_is_given_up_on_the_server_too(
 def test_a_write_that_no_standby_confirms_is_not_acknowledged_and_occupies_no_connection(
     client: TestClient, postgres_server: PostgresServer
 ) -> None:
+    postgres_server.stop()
+    postgres_server.start("synchronous_standby_names=nobody")
     client.get("/items")
-    postgres_server.query("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
-    postgres_server.query("SELECT pg_reload_conf()")
     answer, seconds = _seconds(lambda: client.post("/items", json=NEW))
     assert answer.status_code == 503
     assert "may be stored, or not" in answer.json()["detail"]
