@@ -1,5 +1,6 @@
 """`PostgresHA` by itself, with the settings that a test is about."""
 
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -39,7 +40,7 @@ def settings(overrides: Mapping[str, Any] | None = None, base: Mapping[str, Any]
     Raises:
         pydantic.ValidationError: they cannot be used.
     """
-    return PostgresSettings.model_validate_json(json.dumps(merge(base, overrides or {})))
+    return PostgresSettings.model_validate_json(_text(overrides, base))
 
 
 def build(
@@ -48,19 +49,25 @@ def build(
     bucket: S3Endpoint | None = None,
     server_names: Sequence[str] = (),
 ) -> Graph:
-    """The graph of the component with these settings."""
-    return _run(settings(overrides, base), bucket, server_names)[0]
+    """The graph of the component with these settings; there is one run per process for the same."""
+    return _run(_text(overrides, base), bucket, tuple(server_names))[0]
 
 
 def endpoints(
     overrides: Mapping[str, Any] | None = None, base: Mapping[str, Any] = CLOUDNATIVE_PG
 ) -> tuple[PostgresEndpoint, PostgresEndpoint | None, dict[str, str]]:
     """What the component offers: its two endpoints, and their hosts once they are known."""
-    graph, component = _run(settings(overrides, base), None, ())
+    graph, component = _run(_text(overrides, base), None, ())
     return component.primary, component.replicas, dict(graph.outputs)
 
 
-def _run(wanted: PostgresSettings, bucket: S3Endpoint | None, server_names: Sequence[str]) -> tuple[Graph, PostgresHA]:
+def _text(overrides: Mapping[str, Any] | None, base: Mapping[str, Any]) -> str:
+    return json.dumps(merge(base, overrides or {}))
+
+
+@functools.cache
+def _run(text: str, bucket: S3Endpoint | None, server_names: tuple[str, ...]) -> tuple[Graph, PostgresHA]:
+    wanted = PostgresSettings.model_validate_json(text)
     made: list[PostgresHA] = []
 
     def program() -> None:

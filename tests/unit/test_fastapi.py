@@ -44,10 +44,12 @@ def test_a_new_token_is_another_token_in_a_secret_of_the_same_name() -> None:
     assert "immutable" not in first.props, "an immutable one would have to be replaced under the running pods"
 
 
-@pytest.mark.parametrize("replicas", [1, 2, 5])
-def test_a_rolling_update_never_has_fewer_pods_than_asked_for(replicas: int) -> None:
-    spec = deployment(build("dev", {"fastapi": {"replicas": replicas, "database": {"poolSize": 2}}})).spec
-    assert spec["replicas"] == replicas
+@pytest.mark.parametrize(
+    "settings", [{"replicas": 1}, {"replicas": 2}, {"replicas": 5, "database": {"poolSize": 2}}], ids=str
+)
+def test_a_rolling_update_never_has_fewer_pods_than_asked_for(settings: dict[str, Any]) -> None:
+    spec = deployment(build("dev", {"fastapi": settings})).spec
+    assert spec["replicas"] == settings["replicas"]
     assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
 
 
