@@ -168,7 +168,7 @@ def _no_children_after_outputs() -> Generator[None]:
 
 def _no_source_positions() -> AbstractContextManager[object]:
     """Tell the monitor no stack trace with each resource: it keeps none, and they are an eighth of a run."""
-    return mock.patch.object(pulumi.runtime.resource, "_get_stack_trace", source_pb2.StackTrace)
+    return mock.patch("pulumi.runtime.resource._get_stack_trace", source_pb2.StackTrace)
 
 
 class _Engine:

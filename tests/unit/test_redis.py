@@ -6,14 +6,18 @@ import pytest
 
 from tests.support.cluster_rules import picked_by
 from tests.support.graph import Graph, Resource
-from tests.support.program import Overrides, build
+from tests.support.program import build
+from tests.support.redis import build_redis
 
-STANDALONE: Overrides = {"redis": {"topology": "standalone", "replicas": None}}
-PASSWORD: Overrides = {"redis": {"auth": None}}
+STANDALONE: dict[str, Any] = {"topology": "standalone", "replicas": None}
 
 
 def with_auth(**auth: object) -> Graph:
-    return build("dev", {"redis": {"auth": {"mode": "generated", **auth}}})
+    return build_redis(auth={"mode": "generated", **auth})
+
+
+def composed(rotation: int) -> Graph:
+    return build("dev", {"redis": {"auth": {"mode": "generated", "rotation": rotation}}})
 
 
 def redis_conf(graph: Graph) -> dict[str, str]:
@@ -70,32 +74,32 @@ def test_replicas_follow_the_first_pod_of_the_primary_by_its_own_name() -> None:
 
 
 def test_as_many_replicas_run_as_the_stack_file_asks_for() -> None:
-    assert build("dev", {"redis": {"replicas": 3}}).one("StatefulSet", "redis-replica").spec["replicas"] == 3
+    assert build_redis(replicas=3).one("StatefulSet", "redis-replica").spec["replicas"] == 3
 
 
 def test_a_standalone_redis_has_one_workload_and_no_read_service() -> None:
-    graph = build("dev", STANDALONE)
+    graph = build_redis(**STANDALONE)
     assert [workload.object_name for workload in redis_workloads(graph)] == ["redis"]
     services = {service.object_name for service in graph.all("Service") if service.name.startswith("redis-")}
     assert services == {"redis-service", "redis-headless"}
-    assert "redisRead" not in graph.outputs
+    assert "redisRead" not in build("dev", {"redis": STANDALONE}).outputs
 
 
 def test_going_from_standalone_to_replication_leaves_the_primary_as_it_is() -> None:
-    before = build("dev", STANDALONE).one("StatefulSet", "redis")
-    after = build("dev").one("StatefulSet", "redis")
+    before = build_redis(**STANDALONE).one("StatefulSet", "redis")
+    after = build_redis().one("StatefulSet", "redis")
     assert (after.urn, after.props) == (before.urn, before.props)
 
 
 def test_redis_asks_for_a_password_unless_the_stack_file_says_none() -> None:
-    graph = build("dev", PASSWORD)
+    graph = build_redis(auth=None)
     assert redis_passwords(graph) == ["redis-password-1"]
     assert redis_conf(graph)["protected-mode"] == "yes"
     assert all(volume(workload, "auth") for workload in redis_workloads(graph))
 
 
 def test_auth_none_makes_no_password_and_answers_beyond_the_loopback() -> None:
-    graph = build("dev", {"redis": {"auth": {"mode": "none"}}})
+    graph = build_redis(auth={"mode": "none"})
     assert redis_passwords(graph) == []
     assert not any(secret.name.startswith("redis-") for secret in graph.all("Secret"))
     assert redis_conf(graph)["protected-mode"] == "no"
@@ -103,7 +107,7 @@ def test_auth_none_makes_no_password_and_answers_beyond_the_loopback() -> None:
 
 
 def test_an_existing_password_is_used_by_reference_and_none_is_generated() -> None:
-    graph = build("dev", {"redis": {"auth": {"mode": "existing", "secretName": "mine", "secretKey": "redis"}}})
+    graph = build_redis(auth={"mode": "existing", "secretName": "mine", "secretKey": "redis"})
     assert redis_passwords(graph) == []
     for workload in redis_workloads(graph):
         mounted = volume(workload, "auth")
@@ -139,7 +143,7 @@ def test_redis_is_given_the_previous_password_from_the_second_rotation_on() -> N
 
 def test_a_new_password_rolls_the_pods_that_read_it_by_another_name_of_the_secret() -> None:
     def references(rotation: int) -> set[str]:
-        graph = with_auth(rotation=rotation)
+        graph = composed(rotation)
         readers = [*redis_workloads(graph), graph.one("Deployment", "fastapi-deployment")]
         mounted = [volume(workload, "auth") or volume(workload, "redis") for workload in readers]
         names = [auth["secret"]["secretName"] for auth in mounted if auth is not None]
@@ -151,7 +155,7 @@ def test_a_new_password_rolls_the_pods_that_read_it_by_another_name_of_the_secre
 
 
 def test_the_app_comes_after_all_redis_pods_so_that_it_never_shows_a_password_too_early() -> None:
-    graph = with_auth(rotation=2)
+    graph = composed(rotation=2)
     assert graph.one("StatefulSet", "redis").urn in graph.one("StatefulSet", "redis-replica").dependencies
     assert graph.one("StatefulSet", "redis").urn in graph.one("Deployment", "fastapi-deployment").dependencies
 
@@ -162,7 +166,7 @@ def test_the_app_comes_after_all_redis_pods_so_that_it_never_shows_a_password_to
     ids=str,
 )
 def test_a_change_of_the_configuration_rolls_the_pods(change: dict[str, Any]) -> None:
-    before, after = build("dev"), build("dev", {"redis": change})
+    before, after = build_redis(), build_redis(**change)
     for name in ("redis", "redis-replica"):
         checksums = [
             graph.one("StatefulSet", name).pod["metadata"]["annotations"]["hotstack.dev/config-checksum"]
@@ -179,7 +183,7 @@ def test_a_change_elsewhere_in_the_stack_rolls_no_redis_pod() -> None:
 
 def test_maxmemory_follows_the_memory_limit_and_leaves_a_quarter_for_buffers() -> None:
     def maxmemory(memory: str) -> int:
-        return int(redis_conf(build("dev", {"redis": {"resources": {"memory": memory}}}))["maxmemory"])
+        return int(redis_conf(build_redis(resources={"memory": memory}))["maxmemory"])
 
     assert maxmemory("64Mi") == 48 * 1024 * 1024
     assert maxmemory("1Gi") == 768 * 1024 * 1024
@@ -189,12 +193,12 @@ def test_maxmemory_follows_the_memory_limit_and_leaves_a_quarter_for_buffers() -
     ("mode", "appendonly", "save"), [("aof", "yes", '""'), ("rdb", "no", "3600 1 300 100 60 10000")]
 )
 def test_persistence_decides_what_redis_writes(mode: str, appendonly: str, save: str) -> None:
-    conf = redis_conf(build("dev", {"redis": {"persistence": {"mode": mode}}}))
+    conf = redis_conf(build_redis(persistence={"mode": mode}))
     assert (conf["appendonly"], conf["save"], conf["dir"]) == (appendonly, save, "/data")
 
 
 def test_without_persistence_the_data_lives_in_a_bounded_volume_that_goes_with_the_pod() -> None:
-    graph = build("dev", {"redis": {"topology": "standalone", "replicas": None, "persistence": {"mode": "none"}}})
+    graph = build_redis(**STANDALONE, persistence={"mode": "none"})
     redis = graph.one("StatefulSet", "redis")
     assert redis.spec["volumeClaimTemplates"] == []
     assert volume(redis, "data") == {"name": "data", "emptyDir": {"sizeLimit": "128Mi"}}
@@ -202,7 +206,7 @@ def test_without_persistence_the_data_lives_in_a_bounded_volume_that_goes_with_t
 
 
 def test_with_persistence_each_pod_claims_a_volume_of_the_size_and_class_asked_for() -> None:
-    graph = build("dev", {"redis": {"persistence": {"size": "2Gi", "storageClass": "fast"}}})
+    graph = build_redis(persistence={"size": "2Gi", "storageClass": "fast"})
     (claim,) = graph.one("StatefulSet", "redis").spec["volumeClaimTemplates"]
     assert claim["spec"]["resources"]["requests"]["storage"] == "2Gi"
     assert claim["spec"]["storageClassName"] == "fast"
@@ -258,7 +262,7 @@ def test_prod_protects_what_holds_data_and_dev_does_not() -> None:
 def test_the_namespace_of_volumes_that_are_kept_is_not_deleted_with_the_stack(
     persistence: dict[str, object], outlives: bool
 ) -> None:
-    graph = build("dev", {"redis": {"topology": "standalone", "replicas": None, "persistence": persistence}})
+    graph = build("dev", {"redis": {**STANDALONE, "persistence": persistence}})
     assert graph.one("Namespace", "demo").retain_on_delete is outlives
 
 
@@ -317,6 +321,6 @@ def test_pods_of_prod_wait_for_a_node_of_their_own_and_those_of_dev_do_not(stack
 
 
 def test_up_waits_for_redis_as_long_as_the_stack_file_says() -> None:
-    graph = build("dev", {"redis": {"rolloutTimeoutSeconds": 77}})
+    graph = build_redis(rolloutTimeoutSeconds=77)
     for workload in redis_workloads(graph):
         assert workload.timeouts == {"create": "77s", "update": "77s", "delete": "77s"}
