@@ -131,7 +131,7 @@ def test_the_ingress_of_prod_serves_its_host_under_a_certificate() -> None:
 
 
 def test_without_ingress_settings_there_is_no_ingress() -> None:
-    graph = build("dev", {"fastapi": {"ingress": None}})
+    graph = build("dev", {"fastapi": {"nodePort": None, "ingress": None}})
     assert graph.all("Ingress") == ()
     assert "fastapiIngressPath" not in graph.outputs
 

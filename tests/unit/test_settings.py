@@ -14,6 +14,7 @@ import settings
 from docs import generate
 from settings import SettingsError
 from tests.support.program import STACKS, Overrides, attempt, build, config, merge
+from tests.support.redis import build_redis
 
 DIGEST = "sha256:" + "0" * 64
 IMAGE = f"docker.io/library/redis:8@{DIGEST}"
@@ -263,7 +264,7 @@ def test_what_other_tools_keep_in_a_stack_file_is_left_alone() -> None:
 
 def test_false_is_kept_where_the_default_is_true() -> None:
     def when_deleted(keep: bool | None) -> str:
-        graph = build("dev", {"redis": {"persistence": {"keepVolumes": keep}}})
+        graph = build_redis(persistence={"keepVolumes": keep})
         return graph.one("StatefulSet", "redis").spec["persistentVolumeClaimRetentionPolicy"]["whenDeleted"]
 
     assert (when_deleted(False), when_deleted(True), when_deleted(None)) == ("Delete", "Retain", "Retain")
