@@ -170,7 +170,7 @@ REACHABLE: dict[tuple[str, str, str, int], bool] = {
     ("cnpg-system", "none", "hot-postgres", 8000): True,
     ("monitoring", "none", "hot-postgres", 9187): True,
     ("monitoring", "none", "hot-postgres", 5432): False,
-    ("demo", "none", "hot-postgres", 9187): False,
+    ("demo", "postgres_client", "hot-postgres", 9187): False,
 }
 
 
