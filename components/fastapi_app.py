@@ -238,7 +238,8 @@ class FastApiApp(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[*after, policy, *args.postgres.workloads],
-                custom_timeouts=timeouts(args.settings.rollout_timeout_seconds),
+                # Longer than its own deadline, so that `up` reports Kubernetes' reason and not a time-out.
+                custom_timeouts=timeouts(args.settings.database.migration_deadline_seconds + 60),
             ),
         )
 

@@ -32,6 +32,11 @@ class FastApiDatabase(Settings):
         default=180, ge=30, le=3600, description="How long the Job may wait for the database and migrate it."
     )
 
+    @property
+    def migration_deadline_seconds(self) -> int:
+        """After so long the Job has failed, all of its attempts included."""
+        return self.migration_timeout_seconds * _MIGRATION_ATTEMPTS
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DatabaseWiring:
@@ -140,7 +145,7 @@ def migration_job(image: str, resources: Resources, labels: dict[str, str], wiri
     }
     return {
         "backoff_limit": _MIGRATION_ATTEMPTS - 1,
-        "active_deadline_seconds": seconds * _MIGRATION_ATTEMPTS,
+        "active_deadline_seconds": wiring.settings.migration_deadline_seconds,
         "template": {
             "metadata": {"labels": {**labels, **dict([primary.client_label])}},
             "spec": {

@@ -70,7 +70,7 @@ class Project:
 
     def _configure(self, redis: dict[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
         values = stack_file("dev", merge(_SMALL, others))
-        values["hotstack:redis"] |= redis
+        values["hotstack:redis"] = {**values["hotstack:redis"], **redis}
         if redis.get("topology") == "standalone":
             del values["hotstack:redis"]["replicas"]
         # What Pulumi itself wrote into the file stays: the salt of its secrets.
