@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -143,7 +143,28 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(cgroups, "trees", lambda: (tmp_path / "cgroup",))
     (tmp_path / "cgroup").mkdir()
     monkeypatch.setattr(stack, "pulumi_env", lambda: {"PATH": f"{program.parent}:/usr/bin:/bin"})
+    # The release of the operator would be downloaded, and put into this checkout.
+    monkeypatch.setattr(stack, "_place_manifest", lambda _: None)
     return Machine(tmp_path)
+
+
+@pytest.mark.parametrize("manifest", ["build/cnpg-1.30.0.yaml", "https://example.com/mine.yaml#sha256=00", None])
+def test_only_a_release_that_the_toolchain_has_is_put_where_the_stack_file_wants_it(
+    manifest: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    downloaded = tmp_path / "module" / "cnpg-1.30.0.yaml"
+    downloaded.parent.mkdir()
+    downloaded.write_text("kind: Namespace\n")
+    want = replace(stack.wanted("staging"), operator_manifest=manifest)
+    monkeypatch.setattr(stack, "ROOT", tmp_path)
+    monkeypatch.setattr(stack, "module_file", lambda *_: downloaded)
+    stack._place_manifest(want)
+    placed = tmp_path / "build" / "cnpg-1.30.0.yaml"
+    assert placed.exists() == (manifest == "build/cnpg-1.30.0.yaml")
+    if placed.exists():
+        placed.write_text("a release of the user's own\n")
+        stack._place_manifest(want)
+        assert placed.read_text() == "a release of the user's own\n"
 
 
 @pytest.fixture
