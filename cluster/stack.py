@@ -110,7 +110,8 @@ def up(stack: str, instance: Instance) -> None:
     with stage(f"pulumi up of {stack}"):
         _recover(want, environment, instance)
         try:
-            arguments = ("up", "--yes", "--suppress-progress", "--stack", stack)
+            # A preview asks the webhooks of an operator that a killed `up` may have left without its pod.
+            arguments = ("up", "--yes", "--skip-preview", "--suppress-progress", "--stack", stack)
             pulumi(environment, *arguments, cgroup=_cgroup(want, instance))
         except ClusterError as error:
             kubectl = environment_of(want, instance)
