@@ -99,7 +99,7 @@ def main() -> int:
     try:
         os.environ |= stack.environment_of(stack.wanted("dev"), dev)
         with pgbench_pod(kube, live.settings.postgres.database) as bench, pooler(kube, dev) as way:
-            pods = [f"{pod['status']['podIP']}:9999" for pod in kube.objects("pods", "app=pgpool")]
+            pods = [f"{pod['status']['podIP']}:9999" for pod in kube.ready_pods("app=pgpool")]
             compare_ways(bench, {DIRECT: f"{NAME}-rw:{PORT}", PGPOOL: "pgpool:9999", PGBOUNCER: way})
             shares(bench, pods)
             compare_caches(bench, live)

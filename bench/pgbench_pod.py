@@ -122,10 +122,7 @@ def pooler(kube: Kube, instance: Instance) -> Generator[str, None, None]:
 
 
 def _not_ready(kube: Kube) -> str | None:
-    for pod in kube.objects("pods", f"cnpg.io/poolerName={POOLER}"):
-        if all(container["ready"] for container in pod["status"].get("containerStatuses", [{"ready": False}])):
-            return None
-    return f"no pod of {POOLER} is ready"
+    return None if kube.ready_pods(f"cnpg.io/poolerName={POOLER}") else f"no pod of {POOLER} is ready"
 
 
 def _remove(kube: Kube, database: str) -> None:

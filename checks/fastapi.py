@@ -8,10 +8,11 @@ from contextlib import contextmanager
 
 import httpx2
 
+from checks import service_pod
 from checks.cluster import node_address
 from checks.outcome import CheckError, NotApplicableError
 from checks.stack import Stack
-from components.fastapi_app import FastApiIngress
+from components.fastapi_app import PORT, FastApiIngress
 
 NODE_PORT_REQUESTS = 50  # with two pods, one that serves is missed by chance once in 2^50 times
 ANSWERED_BY = {"APP_NAME": "name", "GREETING": "greeting"}
@@ -24,7 +25,7 @@ def node_port(stack: Stack) -> str:
     if port is None:
         raise NotApplicableError("fastapi.nodePort is not set")
     address = node_address(stack)
-    silent = {pod["metadata"]["name"] for pod in stack.kube.objects("pods", "app=fastapi") if _is_ready(pod)}
+    silent = {pod["metadata"]["name"] for pod in stack.kube.ready_pods(service_pod.SELECTOR)}
     pods = len(silent)
     if pods != stack.settings.fastapi.replicas:
         raise CheckError(f"expected {stack.settings.fastapi.replicas} ready pods, there are {pods}")
@@ -42,8 +43,9 @@ def config(stack: Stack) -> str:
     kube = stack.kube
     values = kube.get("configmap", "fastapi-config").get("data", {})
     token = kube.secret("fastapi-secret", "API_TOKEN")
+    pod = service_pod.name(kube)
     # By a forwarded port, which every stack has, whatever leads to it from outside.
-    with kube.port_forward("svc/fastapi-service", 80) as port, _client(f"http://127.0.0.1:{port}") as client:
+    with kube.port_forward(f"pod/{pod}", PORT) as port, _client(f"http://127.0.0.1:{port}") as client:
         response = _successful(client, "GET", "/")
     answer = _json(response)
     shown = {key: field for key, field in ANSWERED_BY.items() if key in values}
@@ -52,7 +54,7 @@ def config(stack: Stack) -> str:
             raise CheckError(f"{key} of fastapi-config is {values[key]!r}, and `GET /` answers {answer.get(field)!r}")
     if answer.get("secret_configured") is not True:
         raise CheckError("`GET /` does not report the secret as set")
-    mounted = kube.run("exec", "deployment/fastapi-deployment", "--", "sh", "-c", 'sha256sum <"$API_TOKEN_FILE"')
+    mounted = kube.run("exec", pod, "--", "sh", "-c", 'sha256sum <"$API_TOKEN_FILE"')
     if mounted.split()[0] != hashlib.sha256(token.encode()).hexdigest():
         raise CheckError("the pod's API_TOKEN_FILE does not hold the value of fastapi-secret")
     places = {
@@ -96,11 +98,6 @@ def _ingress_url(stack: Stack, ingress: FastApiIngress) -> str:
     for address in status.get("ingress", []):
         return f"http://{address.get('ip') or address['hostname']}"
     raise CheckError("the ingress controller has no NodePort for port 80, and fastapi-ingress no address")
-
-
-def _is_ready(pod: dict) -> bool:
-    conditions = {condition["type"]: condition["status"] for condition in pod["status"].get("conditions", [])}
-    return conditions.get("Ready") == "True" and "deletionTimestamp" not in pod["metadata"]
 
 
 @contextmanager

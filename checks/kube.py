@@ -72,6 +72,10 @@ class Kube:
         answer = self.run("get", kind, f"--selector={selector}", *_in(namespace), "--output=json")
         return json.loads(answer)["items"]
 
+    def ready_pods(self, selector: str) -> list[Object]:
+        """Return the pods that match the label `selector`, serve, and are not going away."""
+        return [pod for pod in self.objects("pods", selector) if _serves(pod)]
+
     def secret(self, name: str, key: str) -> str:
         """Return one value of a Secret and remember it as a thing that must not be printed.
 
@@ -88,7 +92,7 @@ class Kube:
 
     @contextmanager
     def port_forward(self, target: str, port: int, timeout: float = TIMEOUT) -> Generator[int, None, None]:
-        """Lead a free port of the loopback to `port` of `target` (`svc/NAME`), and yield it while the block runs.
+        """Lead a free port of the loopback to `port` of `pod/NAME` or `svc/NAME`, and yield it while the block runs.
 
         Raises:
             KubectlError: it did not start within `timeout` seconds.
@@ -109,6 +113,12 @@ class Kube:
 
     def _argv(self, arguments: tuple[str, ...]) -> list[str]:
         return ["kubectl", f"--context={self.context}", f"--namespace={self.namespace}", *arguments]
+
+
+def _serves(pod: Object) -> bool:
+    # A pod that is being deleted stays ready for a while, and takes whatever runs in it along.
+    conditions = {condition["type"]: condition["status"] for condition in pod["status"].get("conditions", [])}
+    return conditions.get("Ready") == "True" and "deletionTimestamp" not in pod["metadata"]
 
 
 def _forwarded_port(forwarder: subprocess.Popen[str], shown: str, timeout: float) -> int:

@@ -1,11 +1,10 @@
 """Checks of Pgpool-II: where statements go, and what the pods run with. Asked from a pod of the service."""
 
 import itertools
-import json
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
+from checks import service_pod
 from checks.kube import Kube
 from checks.outcome import CheckError, NotApplicableError
 from checks.pgpool_pod import in_use, temporary
@@ -14,7 +13,6 @@ from checks.stack import Stack
 SELECTS = WRITES = 3000
 SESSIONS = 30  # of the selects, where each statement is balanced by itself
 BALANCE_POINTS = 5.0
-_PROGRAM = Path(__file__).parent / "in_pod" / "pgpool.py"
 _LOOP_SECONDS = 180
 Rows = list[dict[str, str]]
 
@@ -178,10 +176,9 @@ def unlike_a_cache(seen: Sequence[Mapping[str, Any]]) -> str | None:
 
 def _addresses(stack: Stack) -> list[str]:
     """The addresses of the pods, as many as there should be."""
-    pods = stack.kube.objects("pods", "app=pgpool")
-    found = [pod["status"]["podIP"] for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+    found = [pod["status"]["podIP"] for pod in stack.kube.ready_pods("app=pgpool")]
     if len(found) != stack.settings.pgpool.replicas:
-        raise CheckError(f"expected {stack.settings.pgpool.replicas} pods of Pgpool-II, there are {len(found)}")
+        raise CheckError(f"expected {stack.settings.pgpool.replicas} pods of Pgpool-II, there are {len(found)} ready")
     return found
 
 
@@ -190,9 +187,4 @@ def _show(kube: Kube, statement: str, addresses: Sequence[str]) -> dict[str, Row
 
 
 def _in_pod(kube: Kube, *arguments: str) -> dict[str, Any]:
-    answer = kube.run(
-        *("exec", "--stdin", "deployment/fastapi-deployment", "--", "python", "-", *arguments),
-        stdin=_PROGRAM.read_text(),
-        timeout=_LOOP_SECONDS,
-    )
-    return json.loads(answer)
+    return service_pod.run(kube, "pgpool.py", *arguments, seconds=_LOOP_SECONDS)

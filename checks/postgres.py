@@ -8,6 +8,7 @@ from checks.stack import Stack
 from components.postgres import NAME
 
 CLUSTER = "clusters.postgresql.cnpg.io"
+INSTANCES = f"cnpg.io/cluster={NAME},cnpg.io/podRole=instance"
 REPLICATION_SECONDS = 10.0
 
 
@@ -63,7 +64,7 @@ def cluster(kube: Kube) -> Object:
 
 def pods(kube: Kube) -> list[Object]:
     """The pods of its instances."""
-    return kube.objects("pods", f"cnpg.io/cluster={NAME},cnpg.io/podRole=instance")
+    return kube.objects("pods", INSTANCES)
 
 
 def current_primary(kube: Kube) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import redis
 from redis.exceptions import RedisError
 
+from checks import service_pod
 from checks.kube import KubectlError
 from checks.outcome import CheckError, NotApplicableError, eventually
 from checks.stack import Stack
@@ -18,7 +19,6 @@ THROUGH_SERVICE = ("-h", "redis-service", "-p", "6379")
 SELF_HEAL_SECONDS = 60.0
 TEST_POD = "redis-test"
 _KEY_PREFIX = "hotstack-check"
-_READ_AFTER_WRITE = Path(__file__).parent / "in_pod" / "read_after_write.py"
 _PING = Path(__file__).parent / "in_pod" / "ping.sh"
 # The password goes from a file of the pod into the environment of redis-cli, and so is in no argument list.
 _WITH_PASSWORD = ("sh", "-c", r'REDISCLI_AUTH=$(tr -d "\r\n" </etc/redis-auth/password) exec "$@"', "sh")
@@ -53,11 +53,7 @@ def replicas(stack: Stack) -> str:
 
 def read_after_write(stack: Stack) -> str:
     """No read through redis-service misses the write before it, and no increment is lost."""
-    program = _READ_AFTER_WRITE.read_text()
-    answer = stack.kube.run(
-        "exec", "--stdin", "deployment/fastapi-deployment", "--", "python", "-", stdin=program, timeout=120
-    )
-    counts = json.loads(answer)
+    counts = service_pod.run(stack.kube, "read_after_write.py", seconds=120)
     summary = (
         f"{counts['misses']} misses in {counts['writes']} writes, {counts['increments']} INCR give {counts['counter']}"
     )

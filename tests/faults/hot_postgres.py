@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from checks.kube import Kube, KubectlError
 from checks.outcome import eventually
-from checks.postgres import CLUSTER, cluster, current_primary, pods, sql, streaming_standbys
+from checks.postgres import CLUSTER, INSTANCES, cluster, current_primary, pods, sql, streaming_standbys
 from components.postgres import NAME
 
 HEALTHY_SECONDS = 180.0
@@ -109,11 +109,6 @@ def database(kube: Kube) -> str:
 
 
 def _still_ready(kube: Kube, instances: Sequence[str]) -> str | None:
-    ready = [
-        pod["metadata"]["name"]
-        for pod in pods(kube)
-        for condition in pod["status"].get("conditions", [])
-        if condition["type"] == "Ready" and condition["status"] == "True"
-    ]
-    still = sorted(set(ready) & set(instances))
+    ready = {pod["metadata"]["name"] for pod in kube.ready_pods(INSTANCES)}
+    still = sorted(ready & set(instances))
     return f"{', '.join(still)} is still ready" if still else None

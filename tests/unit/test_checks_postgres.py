@@ -11,7 +11,7 @@ from checks import items, pgpool, pgpool_pod, postgres
 from checks.outcome import CheckError, NotApplicableError
 from checks.stack import Stack
 from tests.faults.figures import p95, table
-from tests.unit.test_checks import Answer, stack_with, unreachable
+from tests.unit.test_checks import Answer, pod_item, stack_with, unreachable
 
 INSTANCES = ("hot-postgres-1", "hot-postgres-2", "hot-postgres-3")
 ADDRESSES = ("10.0.0.1", "10.0.0.2")
@@ -76,11 +76,14 @@ def pods_of_pgpool(answers: Mapping[str, Any], pods: tuple[str, ...] = ADDRESSES
 
     A list answers one call after the other.
     """
+    fastapi_pods = [pod_item("fastapi-1")]
+    pgpool_pods = [pod_item(f"pgpool-{address}", address=address) for address in pods]
     queues = {part: list(found) if isinstance(found, list) else None for part, found in answers.items()}
 
     def answer(arguments: str, _: str) -> str:
         if arguments.startswith("get pods"):
-            return json.dumps({"items": [{"metadata": {}, "status": {"podIP": address}} for address in pods]})
+            listed = fastapi_pods if "app=fastapi" in arguments else pgpool_pods
+            return json.dumps({"items": listed})
         if arguments.startswith("get deployment"):
             return json.dumps({"spec": {"template": TEMPLATE}})
         if arguments.startswith("get configmap"):
