@@ -42,14 +42,29 @@ def pulumi_env() -> dict[str, str]:
         "PATH": os.pathsep.join([str(cli.parent), os.environ.get("PATH", os.defpath)]),
         "PULUMI_HOME": str(home),
         "PULUMI_SKIP_UPDATE_CHECK": "true",
-        # Every command leaves a log in PULUMI_HOME.
-        "PULUMI_LOG_ROTATION_MAX_TOTAL_MB": "50",
         # A plugin that is not there is an error at once, and not a download in the middle of a preview.
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
     }
+    home.mkdir(parents=True, exist_ok=True)
+    keep_no_logs(home)
     for name, version in PROVIDER_VERSIONS.items():
         _install_provider(cli, home, name, version, os.environ | environment, download=cli == users)
     return environment
+
+
+def keep_no_logs(home: Path) -> None:
+    """Have every `pulumi` with this PULUMI_HOME write no log of its own; `--logtostderr -v=9` still shows one.
+
+    By itself it writes down every property of every resource, which takes longer than the rest of a preview, and has no
+    switch for that. It goes on without where it cannot make its folder `logs`, and so a file stands there.
+
+    Args:
+        home: a folder that is there; what an earlier `pulumi` has logged in it is removed.
+    """
+    logs = home / "logs"
+    if logs.is_dir():
+        shutil.rmtree(logs, ignore_errors=True)  # others may do the same at this moment, or be at work in there
+    logs.touch()
 
 
 def _on_path() -> Path | None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from cluster.toolchain.pulumi import keep_no_logs
 from tests.support.program import PROJECT, ROOT, Overrides, stack_file
 
 SECONDS = 60
@@ -168,9 +169,10 @@ def make_project(
             cluster that is away, so that only `preview` works.
     """
     (folder / "backend").mkdir(parents=True)
-    # The CLI keeps a log of every command in its home; the plugins are shared.
+    # Only the plugins are shared.
     home = folder / "pulumi-home"
     home.mkdir()
+    keep_no_logs(home)
     (home / "plugins").symlink_to(Path(base["PULUMI_HOME"]) / "plugins")
     environment = {
         **base,

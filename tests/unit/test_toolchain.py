@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import re
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from cluster.toolchain import go as go_module
 from cluster.toolchain import pulumi as pulumi_module
 from cluster.toolchain.builder import GIB, key, lack_of_room, module_file
 from cluster.toolchain.go import find_go
-from cluster.toolchain.pulumi import pulumi, pulumi_env
+from cluster.toolchain.pulumi import keep_no_logs, pulumi, pulumi_env
 from cluster.toolchain.recipes import PROVIDER_VERSIONS, PULUMI_VERSION, TOOLS, ModuleFile, Tool
 
 ROOT = Path(__file__).parents[2]
@@ -368,9 +369,40 @@ def test_the_environment_puts_the_built_cli_first_and_holds_nothing_else(machine
         "PATH": f"{built}/pulumi:{os.environ['PATH']}",
         "PULUMI_HOME": str(machine.cache / "pulumi-home"),
         "PULUMI_SKIP_UPDATE_CHECK": "true",
-        "PULUMI_LOG_ROTATION_MAX_TOTAL_MB": "50",
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
     }
+
+
+@pytest.mark.usefixtures("built")
+def test_a_file_stands_where_pulumi_would_make_its_folder_of_logs(machine: Machine) -> None:
+    logs = machine.cache / "pulumi-home" / "logs"
+    logs.mkdir(parents=True)
+    (logs / "pulumi-20260131T120000-1-preview.log").write_text("of an earlier version")
+    for _ in range(2):
+        pulumi_env()
+        assert logs.is_file()
+
+
+def test_logs_that_another_process_writes_or_removes_meanwhile_are_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    remove = shutil.rmtree
+
+    def faster(path: Path, ignore_errors: bool) -> None:
+        remove(path)
+        logs.touch()
+        remove(path, ignore_errors=ignore_errors)
+
+    monkeypatch.setattr(shutil, "rmtree", faster)
+    keep_no_logs(tmp_path)
+    assert logs.is_file()
+    logs.unlink()
+    logs.mkdir()
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)  # a new log kept the folder
+    keep_no_logs(tmp_path)
+    assert logs.is_dir()
 
 
 def test_each_provider_is_installed_once_into_a_home_of_the_projects_own(machine: Machine, built: Path) -> None:
