@@ -126,6 +126,6 @@ def written(kube: Kube, client: str, result: Line) -> Written:
 
 def stored(kube: Kube, client: str) -> dict[int, tuple[str, float]]:
     """Timeline and time of each row of a client, by its number."""
-    statement = f"SELECT number, timeline, extract(epoch FROM at) FROM fault_rows WHERE client = '{client}'"  # noqa: S608
+    statement = f"SELECT number, timeline, extract(epoch FROM at) FROM fault_rows WHERE client = '{client}'"  # noqa: S608 - our own name
     lines = sql(kube, current_primary(kube), statement, hot_postgres.database(kube)).splitlines()
     return {int(number): (timeline, float(at)) for number, timeline, at in (line.split("|") for line in lines)}
