@@ -7,24 +7,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import settings
-from checks.kube import Kube, Object
+from checks.client_pod import LOGIN, POSTGRES_LABELS, POSTGRES_LOGIN, manifest
+from checks.kube import Kube
 from checks.outcome import CheckError, eventually
 from checks.postgres import cluster, current_primary, sql
 from cluster import images
 from cluster.instance import Instance
-from components import pgpool, postgres
+from components import postgres
 
 NAME = "pgbench"
+IMAGE_UID = 26  # of the only user that PostgreSQL's image has
 POOLER = "pgbench-pooler"
 CLIENTS = 8
 SCALE = 5  # 500,000 accounts
 SECONDS = 5
-_LIFETIME = 3600  # seconds, for what an interrupted run leaves behind
 _TPS = re.compile(r"^tps = ([0-9.]+)", re.MULTILINE)
 # The login comes from files, and so is in no argument list.
 _WITH_LOGIN = (
     *("sh", "-c"),
-    'PGUSER=$(cat /run/secrets/postgres/username) PGPASSWORD=$(cat /run/secrets/postgres/password) exec "$@"',
+    f'PGUSER=$(cat {LOGIN}/username) PGPASSWORD=$(cat {LOGIN}/password) exec "$@"',
     "sh",
 )
 
@@ -61,7 +62,7 @@ class PgBench:
         )
 
     def fill(self, way: str) -> None:
-        """Make pgbench's tables."""
+        """Make pgbench's tables, anew where a run that was killed has left some."""
         self._with_login(
             *("pgbench", "--initialize", "--quiet", f"--scale={SCALE}"), *_place(way), self.database, seconds=180
         )
@@ -78,15 +79,15 @@ def _place(way: str) -> tuple[str, str]:
 @contextmanager
 def pgbench_pod(kube: Kube, database: str) -> Generator[PgBench, None, None]:
     """pgbench, ready to run on filled tables while the block runs."""
-    _remove(kube, database)  # of a run that was killed
+    image = cluster(kube)["spec"]["imageName"]
+    pod = manifest(NAME, image, labels=POSTGRES_LABELS, volumes=POSTGRES_LOGIN, uid=IMAGE_UID)
     try:
-        kube.run("create", "--filename=-", stdin=json.dumps(_pod(cluster(kube)["spec"]["imageName"])))
-        kube.run("wait", "--for=condition=Ready", f"pod/{NAME}", "--timeout=60s", timeout=70)
-        bench = PgBench(kube, database)
-        bench.fill(f"{postgres.NAME}-rw:{postgres.PORT}")
-        yield bench
+        with kube.temporary(pod):
+            bench = PgBench(kube, database)
+            bench.fill(f"{postgres.NAME}-rw:{postgres.PORT}")
+            yield bench
     finally:
-        _remove(kube, database)
+        _drop_tables(kube, database)
 
 
 @contextmanager
@@ -125,37 +126,6 @@ def _not_ready(kube: Kube) -> str | None:
     return None if kube.ready_pods(f"cnpg.io/poolerName={POOLER}") else f"no pod of {POOLER} is ready"
 
 
-def _remove(kube: Kube, database: str) -> None:
-    kube.run("delete", f"pod/{NAME}", "--ignore-not-found", "--now", timeout=60)
+def _drop_tables(kube: Kube, database: str) -> None:
     tables = ", ".join(f"pgbench_{table}" for table in ("accounts", "branches", "history", "tellers"))
     sql(kube, current_primary(kube), f"DROP TABLE IF EXISTS {tables}", database)
-
-
-def _pod(image: str) -> Object:
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": NAME, "labels": dict([postgres.CLIENT_LABEL, pgpool.CLIENT_LABEL])},
-        "spec": {
-            "activeDeadlineSeconds": _LIFETIME,
-            "automountServiceAccountToken": False,
-            "restartPolicy": "Never",
-            "terminationGracePeriodSeconds": 1,
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": 26,
-                "fsGroup": 26,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
-            "containers": [
-                {
-                    "name": "pgbench",
-                    "image": image,
-                    "command": ["sleep", "infinity"],
-                    "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-                    "volumeMounts": [{"name": "login", "mountPath": "/run/secrets/postgres", "readOnly": True}],
-                }
-            ],
-            "volumes": [{"name": "login", "secret": {"secretName": postgres.APPLICATION, "defaultMode": 0o440}}],
-        },
-    }

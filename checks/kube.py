@@ -76,6 +76,25 @@ class Kube:
         """Return the pods that match the label `selector`, serve, and are not going away."""
         return [pod for pod in self.objects("pods", selector) if _serves(pod)]
 
+    @contextmanager
+    def temporary(self, *manifests: Object) -> Generator[None, None, None]:
+        """Have these objects while the block runs, which begins when the pods among them are ready.
+
+        Raises:
+            KubectlError: one of them was refused, or a pod was not ready within a minute.
+        """
+        names = [f"{manifest['kind'].lower()}/{manifest['metadata']['name']}" for manifest in manifests]
+        remove = ("delete", *names, "--ignore-not-found", "--now")
+        self.run(*remove, timeout=60)  # of a run that was killed
+        try:
+            for manifest in manifests:
+                self.run("create", "--filename=-", stdin=json.dumps(manifest))
+            pods = [name for name in names if name.startswith("pod/")]
+            self.run("wait", "--for=condition=Ready", *pods, "--timeout=60s", timeout=70)
+            yield
+        finally:
+            self.run(*remove, timeout=60)
+
     def secret(self, name: str, key: str) -> str:
         """Return one value of a Secret and remember it as a thing that must not be printed.
 

@@ -1,6 +1,5 @@
 """A Pgpool-II of a check's own: like those of the stack, configured otherwise, in no Service, gone afterwards."""
 
-import json
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
@@ -37,15 +36,9 @@ def temporary(kube: Kube, way: str, parameters: Mapping[str, str]) -> Generator[
         way: `config_map` or `environment`.
         parameters: all that Pgpool-II is given.
     """
-    _remove(kube)  # of a run that was killed
-    try:
-        if way == "config_map":
-            kube.run("create", "--filename=-", stdin=json.dumps(_config_map(parameters)))
-        kube.run("create", "--filename=-", stdin=json.dumps(pod(_template(kube), way, parameters)))
-        kube.run("wait", "--for=condition=Ready", f"pod/{NAME}", "--timeout=60s", timeout=70)
+    manifests = [_config_map(parameters)] if way == "config_map" else []
+    with kube.temporary(*manifests, pod(_template(kube), way, parameters)):
         yield kube.get("pod", NAME)["status"]["podIP"]
-    finally:
-        _remove(kube)
 
 
 def pod(template: Object, way: str, parameters: Mapping[str, str]) -> Object:
@@ -97,7 +90,3 @@ def _template(kube: Kube) -> Object:
 def _config_map(parameters: Mapping[str, str]) -> Object:
     lines = "".join(f"{name} = '{value}'\n" for name, value in parameters.items())
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": NAME}, "data": {"pgpool.conf": lines}}
-
-
-def _remove(kube: Kube) -> None:
-    kube.run("delete", f"pod/{NAME}", f"configmap/{NAME}", "--ignore-not-found", "--now", timeout=60)

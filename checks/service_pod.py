@@ -24,6 +24,12 @@ def name(kube: Kube) -> str:
     return pods[0]["metadata"]["name"]
 
 
+def image(kube: Kube) -> str:
+    """The reference of the service's image."""
+    template = kube.get("deployment", "fastapi-deployment")["spec"]["template"]["spec"]
+    return template["containers"][0]["image"]
+
+
 def run(kube: Kube, program: str, *arguments: str, seconds: float) -> dict[str, Any]:
     """Run a Python program of `in_pod/` from stdin, and return the JSON that it prints.
 

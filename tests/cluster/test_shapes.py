@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
-from checks import redis
+from checks import redis, service_pod
 from checks.__main__ import CHECKS, result_line
+from checks.client_pod import manifest
 from checks.cluster import node_address
-from checks.kube import Kube
+from checks.kube import Kube, Object
 from checks.outcome import NotApplicableError
 from checks.stack import Stack
 from cluster.instance import Instance
+from components.redis import CLIENT_LABEL
 from tests.cluster.load import load
 from tests.cluster.project import NODE_PORT, STACK, Project
 
@@ -112,16 +114,14 @@ def test_a_password_rotation_refuses_no_client_that_still_has_the_previous_passw
     kube = stack.kube
     old = password_secret(kube)
     with_old_password = kube.secret(*old)
-    kube.run("apply", "--filename=-", stdin=json.dumps(client_pod(kube, *old)))
-    kube.run("wait", "--for=condition=Ready", "pod/password-client", "--timeout=60s", timeout=70)
-    started = time.monotonic()
-    with load(node_address(stack), NODE_PORT, "/cache/test-rotation") as outcomes:
-        project.up({"topology": "replication", "replicas": 2, "auth": {**GENERATED, "rotation": 2}})
-        seconds = time.monotonic() - started
-        time.sleep(3)  # some more requests, now that nothing rolls any more
-    counts = json.loads(kube.run("logs", "password-client").splitlines()[-1])
-    app_log = kube.run("logs", "--selector=app=fastapi", "--tail=-1")
-    kube.run("delete", "pod", "password-client", "--now")
+    with kube.temporary(client_pod(kube, *old)):
+        started = time.monotonic()
+        with load(node_address(stack), NODE_PORT, "/cache/test-rotation") as outcomes:
+            project.up({"topology": "replication", "replicas": 2, "auth": {**GENERATED, "rotation": 2}})
+            seconds = time.monotonic() - started
+            time.sleep(3)  # some more requests, now that nothing rolls any more
+        counts = json.loads(kube.run("logs", "password-client").splitlines()[-1])
+        app_log = kube.run("logs", "--selector=app=fastapi", "--tail=-1")
     print(f"rotation in {seconds:.0f} s: client with the previous password {counts}; app {dict(outcomes)}")
 
     assert kube.secret(*password_secret(kube)) != with_old_password
@@ -148,35 +148,12 @@ def password_secret(kube: Kube) -> tuple[str, str]:
     return secret["secretName"], "password"
 
 
-def client_pod(kube: Kube, secret: str, key: str) -> dict[str, Any]:
+def client_pod(kube: Kube, secret: str, key: str) -> Object:
     """A pod that runs password_client.py on the app's image."""
-    image = kube.get("deployment", "fastapi-deployment")["spec"]["template"]["spec"]["containers"][0]["image"]
-    program = Path(__file__).with_name("password_client.py").read_text()
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "password-client", "labels": {"redis-client": "true"}},
-        "spec": {
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": 10001,
-                "fsGroup": 10001,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
-            "containers": [
-                {
-                    "name": "client",
-                    "image": image,
-                    "command": ["python", "-c", program],
-                    "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-                    "volumeMounts": [{"name": "password", "mountPath": "/run/secrets/redis"}],
-                }
-            ],
-            "volumes": [
-                {
-                    "name": "password",
-                    "secret": {"secretName": secret, "items": [{"key": key, "path": "password"}]},
-                }
-            ],
-        },
-    }
+    return manifest(
+        "password-client",
+        service_pod.image(kube),
+        labels=dict([CLIENT_LABEL]),
+        volumes={"/run/secrets/redis": {"secret": {"secretName": secret, "items": [{"key": key, "path": "password"}]}}},
+        command=("python", "-c", Path(__file__).with_name("password_client.py").read_text()),
+    )

@@ -9,13 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from checks import service_pod
+from checks.client_pod import POSTGRES_LABELS, POSTGRES_LOGIN, manifest
 from checks.kube import Kube, Object
-from components import pgpool, postgres
 
 NAME = "fault-client"
 CLIENTS = Path(__file__).parent / "clients"
-LOGIN = postgres.APPLICATION
-_LIFETIME = 4 * 3600  # seconds, for a pod that an interrupted run leaves behind
 Line = dict[str, Any]
 
 
@@ -73,67 +72,12 @@ def running(kube: Kube, *programs: tuple[str, ...]) -> Generator[list[Client], N
 @contextmanager
 def client_pod(kube: Kube) -> Generator[None, None, None]:
     """The pod with the programs of `clients/`, ready, while the block runs."""
-    _remove(kube)  # of a run that was killed
-    for manifest in (_config_map(), _pod(_image(kube))):
-        kube.run("create", "--filename=-", stdin=json.dumps(manifest))
-    try:
-        kube.run("wait", "--for=condition=Ready", f"pod/{NAME}", "--timeout=60s", timeout=70)
+    volumes = {"/clients": {"configMap": {"name": NAME}}, **POSTGRES_LOGIN}
+    pod = manifest(NAME, service_pod.image(kube), labels=POSTGRES_LABELS, volumes=volumes)
+    with kube.temporary(_config_map(), pod):
         yield
-    finally:
-        _remove(kube)
-
-
-def _remove(kube: Kube) -> None:
-    kube.run("delete", f"pod/{NAME}", f"configmap/{NAME}", "--ignore-not-found", "--now", timeout=60)
-
-
-def _image(kube: Kube) -> str:
-    template = kube.get("deployment", "fastapi-deployment")["spec"]["template"]["spec"]
-    return template["containers"][0]["image"]
 
 
 def _config_map() -> Object:
     programs = {path.name: path.read_text() for path in sorted(CLIENTS.glob("*.py"))}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": NAME}, "data": programs}
-
-
-def _pod(image: str) -> Object:
-    labels = dict([postgres.CLIENT_LABEL, pgpool.CLIENT_LABEL])
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": NAME, "labels": labels},
-        "spec": {
-            "activeDeadlineSeconds": _LIFETIME,
-            "automountServiceAccountToken": False,
-            "restartPolicy": "Never",
-            "terminationGracePeriodSeconds": 1,
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": 10001,
-                "fsGroup": 10001,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
-            "containers": [
-                {
-                    "name": "client",
-                    "image": image,
-                    "command": ["sleep", "infinity"],
-                    "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
-                    "securityContext": {
-                        "allowPrivilegeEscalation": False,
-                        "capabilities": {"drop": ["ALL"]},
-                        "readOnlyRootFilesystem": True,
-                    },
-                    "volumeMounts": [
-                        {"name": "clients", "mountPath": "/clients", "readOnly": True},
-                        {"name": "login", "mountPath": "/run/secrets/postgres", "readOnly": True},
-                    ],
-                }
-            ],
-            "volumes": [
-                {"name": "clients", "configMap": {"name": NAME}},
-                {"name": "login", "secret": {"secretName": LOGIN, "defaultMode": 0o440}},
-            ],
-        },
-    }

@@ -1,20 +1,17 @@
 """The walk-through of `python -m checks`, with stand-ins for kubectl and for the stack."""
 
 import base64
-import hashlib
 import json
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 
 import settings
 from checks import __main__ as command
-from checks import cluster, fastapi, redis, service_pod
+from checks import cluster, fastapi, redis
 from checks.kube import Kube, KubectlError
 from checks.outcome import CheckError, NotApplicableError, eventually
 from checks.stack import Stack
@@ -339,47 +336,6 @@ class TestRedisChecks:
         alone = stack.settings.redis.model_copy(update={"topology": "standalone"})
         with pytest.raises(NotApplicableError, match="topology is standalone"):
             redis.replicas(Stack(stack.settings.model_copy(update={"redis": alone}), stack.kube))
-
-
-class TestPodOfTheService:
-    def test_a_pod_that_is_being_deleted_or_is_not_ready_is_not_chosen(self) -> None:
-        pods = pod_item("oldest", going=True), pod_item("starting", ready=False), pod_item("newest")
-
-        def answer(arguments: str, stdin: str) -> str:
-            assert "read_after_write" not in arguments, "a program goes by stdin"
-            assert "OPERATIONS" in stdin
-            return json.dumps({"in": arguments.split()[2]})
-
-        found = service_pod.run(stack_with(with_pods(answer, *pods)).kube, "read_after_write.py", seconds=1)
-        assert found == {"in": "newest"}
-
-    def test_without_a_ready_pod_nothing_is_run_and_the_check_says_why(self) -> None:
-        stack = stack_with(with_pods(unreachable, pod_item("oldest", going=True)))
-        with pytest.raises(CheckError, match="no pod of the service is ready"):
-            redis.read_after_write(stack)
-
-    def test_the_configuration_is_asked_of_a_pod_that_stays(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        asked: list[str] = []
-
-        def answer(arguments: str, _: str) -> str:
-            if arguments.startswith("get secret"):
-                return json.dumps({"data": {"API_TOKEN": base64.b64encode(PASSWORD.encode()).decode()}})
-            asked.append(arguments)
-            return hashlib.sha256(PASSWORD.encode()).hexdigest() if arguments.startswith("exec") else "{}"
-
-        @contextmanager
-        def forwarded(_: Kube, target: str, port: int) -> Generator[int, None, None]:
-            asked.append(f"{target}:{port}")
-            yield 0
-
-        monkeypatch.setattr(Kube, "port_forward", forwarded)
-        served = httpx2.MockTransport(lambda _: httpx2.Response(200, json={"secret_configured": True}))
-        client = httpx2.Client(base_url="http://test", transport=served)
-        monkeypatch.setattr(fastapi, "_client", lambda _: client)
-        pods = pod_item("oldest", going=True), pod_item("newest")
-        fastapi.config(stack_with(with_pods(answer, *pods)))
-        assert "pod/newest:8000" in asked
-        assert any(call.startswith("exec newest ") for call in asked)
 
 
 class TestOtherChecks:
