@@ -100,6 +100,6 @@ for name in $(variables '_PASSWORD$'); do
 done
 # A container that was restarted finds the number of a process that it is itself, and would not start beside it.
 rm -rf "$run"/* "$run"/.s.*
-export LD_PRELOAD="$home/lib/backend_connect.so"
+export LD_PRELOAD="$home/lib/sockets.so"
 # -D: what a pod believed of its backends before must not outlive it.
 exec pgpool -n -D -f "$etc/pgpool.conf" -a "$etc/pool_hba.conf" -F "$etc/pcp.conf" -k "$etc/.pgpoolkey"

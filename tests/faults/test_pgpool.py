@@ -17,6 +17,8 @@ REFUSAL = "Sorry, too many clients already"
 """Pgpool-II's own words for `reservedConnections`; PostgreSQL's begin with a small letter."""
 REFUSAL_BEFORE_TLS = "server sent an error response during SSL exchange"
 """What libpq makes of it when it has asked for TLS."""
+DESCRIPTORS = 100
+"""More than any process of Pgpool-II needs; at 1024 one aborts."""
 _POSTGRES_REFUSALS = ("sorry, too many clients already", "remaining connection slots are reserved")
 
 
@@ -42,6 +44,7 @@ def test_ten_times_more_clients_than_children_are_served_or_told_so_and_soon_for
         afterwards = newcomers.line(seconds=2 * NORMAL_SECONDS)
     assert afterwards["failed"] == {}
     assert refusals_of_postgres(kube, monotonic() - started) == []
+    assert {pod: most for pod in before if (most := most_descriptors(kube, pod)) > DESCRIPTORS} == {}
     assert restarts(kube) == before, "Pgpool-II must not have ended"
 
 
@@ -67,6 +70,12 @@ def restarts(kube: Kube) -> dict[str, int]:
         pod["metadata"]["name"]: pod["status"]["containerStatuses"][0]["restartCount"]
         for pod in kube.objects("pods", "app=pgpool")
     }
+
+
+def most_descriptors(kube: Kube, pod: str) -> int:
+    """How many descriptors the process with the most of them has open."""
+    script = 'for folder in /proc/[0-9]*/fd; do ls "$folder" 2>/dev/null | wc -l; done'
+    return max(map(int, kube.run("exec", pod, "--", "sh", "-c", script).split()))
 
 
 def refusals_of_postgres(kube: Kube, seconds: float) -> list[str]:

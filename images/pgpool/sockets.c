@@ -1,9 +1,12 @@
 /*
- * Bounds how long Pgpool-II waits for a PostgreSQL server that is silent, by wrapping connect(2).
+ * Mends what Pgpool-II 4.6 does wrong with sockets, and no setting changes, by wrapping connect(2) and accept(2).
  *
- * Pgpool-II 4.6 goes on connecting after its connect_timeout until the kernel gives up, two minutes later. Long before
+ * Servers: it goes on connecting after its connect_timeout until the kernel gives up, two minutes later. Long before
  * that, PostgreSQL has closed the connection to the other node, and the session fails: without one standby nobody could
  * log in. Nor does it ever ask a kept connection whether its server is still there.
+ *
+ * Clients: it forgets the sockets of those that it refuses for reserved_connections. A process that holds 1024 of them
+ * aborts in the middle of the next session.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -13,6 +16,8 @@
 #include <poll.h>
 #include <stddef.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum {
 	CONNECT_MS = 1500,		/* time for one SYN that was lost */
@@ -58,4 +63,29 @@ int connect(int fd, const struct sockaddr *address, socklen_t length)
 	/* SO_ERROR is 0 once the connection stands. */
 	errno = ready == 0 ? ETIMEDOUT : option(fd, SOL_SOCKET, SO_ERROR);
 	return errno == 0 ? 0 : -1;
+}
+
+/* The socket behind a descriptor; 0 for none. */
+static ino_t socket_of(int fd)
+{
+	struct stat found;
+
+	return fd >= 0 && fstat(fd, &found) == 0 ? found.st_ino : 0;
+}
+
+int accept(int listener, struct sockaddr *address, socklen_t *length)
+{
+	int (*real_accept)(int, struct sockaddr *, socklen_t *) = dlsym(RTLD_NEXT, "accept");
+	static int client = -1;
+	static ino_t its_socket = 0;
+	int next = real_accept(listener, address, length);
+
+	if (next < 0)
+		return next;
+	/* A process serves one client at a time (but for the watchdog, which no pod has): the last one is gone or forgotten. */
+	if (its_socket != 0 && client != next && socket_of(client) == its_socket)
+		close(client);
+	client = next;
+	its_socket = socket_of(next);
+	return next;
 }
