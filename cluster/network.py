@@ -55,11 +55,20 @@ def _ensure_routes(instance: Instance) -> None:
     _run_inside(instance, "sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
     # Without a default route a service address needs one of its own before kube-proxy's rules can rewrite it.
     _run_inside(instance, "ip", "route", "replace", SERVICE_RANGE, "dev", "eth0")
-    # What leaves with a service address still on it belongs to a Service that kube-proxy has yet to learn of. Dropped,
-    # it is sent again a second later and gets there; otherwise the connection table would remember the wrong way.
-    unknown_service = ("POSTROUTING", "--destination", SERVICE_RANGE, "--jump", "DROP")
-    if not _succeeds_inside(instance, "iptables", "--table", "mangle", "--check", *unknown_service):
-        _run_inside(instance, "iptables", "--table", "mangle", "--append", *unknown_service)
+    # A pod's connection to a Service without endpoints is refused, as by kube-proxy, whose own rule comes too late: by
+    # then kube-router has accepted the packet. Nothing listens on port 9, and kube-proxy's rules precede this one.
+    without_endpoints = ("--protocol", "tcp", "--jump", "REDIRECT", "--to-ports", "9")
+    _ensure_service_range_rule(instance, "nat", "PREROUTING", *without_endpoints)
+    # What leaves the node with a service address still on it belongs to a Service that kube-proxy has yet to learn of.
+    # Dropped, it is sent again a second later and gets there; otherwise the connection table would remember the wrong
+    # way.
+    _ensure_service_range_rule(instance, "mangle", "POSTROUTING", "--jump", "DROP")
+
+
+def _ensure_service_range_rule(instance: Instance, table: str, chain: str, *what: str) -> None:
+    rule = (chain, "--destination", SERVICE_RANGE, *what)
+    if not _succeeds_inside(instance, "iptables", "--table", table, "--check", *rule):
+        _run_inside(instance, "iptables", "--table", table, "--append", *rule)
 
 
 def remove_wire(instance: Instance) -> None:
