@@ -3,8 +3,6 @@
 import hashlib
 import json
 import secrets
-from collections.abc import Generator
-from contextlib import contextmanager
 
 import httpx2
 
@@ -12,6 +10,7 @@ from checks import service_pod
 from checks.cluster import node_address
 from checks.outcome import CheckError, NotApplicableError
 from checks.stack import Stack
+from checks.web import client, successful
 from components.fastapi_app import PORT, FastApiIngress
 
 NODE_PORT_REQUESTS = 50  # with two pods, one that serves is missed by chance once in 2^50 times
@@ -31,8 +30,8 @@ def node_port(stack: Stack) -> str:
         raise CheckError(f"expected {stack.settings.fastapi.replicas} ready pods, there are {pods}")
     for request in range(1, NODE_PORT_REQUESTS + 1):
         # A connection a request: the node balances connections.
-        with _client(f"http://{address}:{port}") as client:
-            silent.discard(_json(_successful(client, "GET", "/"))["pod"])
+        with client(f"http://{address}:{port}") as api:
+            silent.discard(_json(successful(api, "GET", "/"))["pod"])
         if not silent:
             return f"{pods} pods answered within {request} requests to {address}:{port}"
     raise CheckError(f"no answer of {', '.join(sorted(silent))} in {NODE_PORT_REQUESTS} requests to {address}:{port}")
@@ -45,8 +44,8 @@ def config(stack: Stack) -> str:
     token = kube.secret("fastapi-secret", "API_TOKEN")
     pod = service_pod.name(kube)
     # By a forwarded port, which every stack has, whatever leads to it from outside.
-    with kube.port_forward(f"pod/{pod}", PORT) as port, _client(f"http://127.0.0.1:{port}") as client:
-        response = _successful(client, "GET", "/")
+    with kube.port_forward(f"pod/{pod}", PORT) as port, client(f"http://127.0.0.1:{port}") as api:
+        response = successful(api, "GET", "/")
     answer = _json(response)
     shown = {key: field for key, field in ANSWERED_BY.items() if key in values}
     for key, field in shown.items():
@@ -75,12 +74,12 @@ def ingress_cache(stack: Stack) -> str:
         raise NotApplicableError("fastapi.ingress is not set")
     base = _ingress_url(stack, ingress)
     path, value = f"/cache/check-{secrets.token_hex(8)}", secrets.token_bytes(64)
-    with _client(base) as client:
-        _successful(client, "PUT", path, value)
+    with client(base) as api:
+        successful(api, "PUT", path, content=value)
         try:
-            given_back = _successful(client, "GET", path).content
+            given_back = successful(api, "GET", path).content
         finally:
-            client.delete(path)
+            api.delete(path)
     if given_back != value:
         raise CheckError(f"PUT {len(value)} bytes to {base}{path}, and GET gives {len(given_back)} others back")
     return f"{len(value)} bytes came back through {base}"
@@ -98,23 +97,6 @@ def _ingress_url(stack: Stack, ingress: FastApiIngress) -> str:
     for address in status.get("ingress", []):
         return f"http://{address.get('ip') or address['hostname']}"
     raise CheckError("the ingress controller has no NodePort for port 80, and fastapi-ingress no address")
-
-
-@contextmanager
-def _client(base: str) -> Generator[httpx2.Client, None, None]:
-    # No proxy of the environment: the cluster is nearer than any.
-    with httpx2.Client(base_url=base, timeout=10, trust_env=False) as client:
-        yield client
-
-
-def _successful(client: httpx2.Client, method: str, path: str, content: bytes | None = None) -> httpx2.Response:
-    try:
-        response = client.request(method, path, content=content)
-    except httpx2.HTTPError as error:
-        raise CheckError(f"{method} {client.base_url.join(path)}: {error}") from None
-    if not response.is_success:
-        raise CheckError(f"{method} {response.url} answered {response.status_code} {response.text[:200]}")
-    return response
 
 
 def _json(response: httpx2.Response) -> dict[str, object]:

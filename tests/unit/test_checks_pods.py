@@ -50,8 +50,7 @@ class TestPodOfTheService:
 
         monkeypatch.setattr(Kube, "port_forward", forwarded)
         served = httpx2.MockTransport(lambda _: httpx2.Response(200, json={"secret_configured": True}))
-        client = httpx2.Client(base_url="http://test", transport=served)
-        monkeypatch.setattr(fastapi, "_client", lambda _: client)
+        monkeypatch.setattr(fastapi, "client", lambda base: httpx2.Client(base_url=base, transport=served))
         pods = pod_item("oldest", going=True), pod_item("newest")
         fastapi.config(stack_with(with_pods(answer, *pods)))
         assert "pod/newest:8000" in asked

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import httpx2
 import pytest
 
 from bench.pgbench import line
@@ -243,6 +244,33 @@ class TestPodOfACheck:
 def test_items_need_a_port_of_the_node() -> None:
     with pytest.raises(NotApplicableError, match="nodePort is not set"):
         items.items(without_node_port())
+
+
+@pytest.mark.parametrize(
+    ("answers", "problem"),
+    [
+        ({"POST": 201, "cache": "hit"}, None),
+        ({"POST": 201, "cache": "miss"}, "was not answered from the cache: miss"),
+        ({"POST": 503, "cache": "hit"}, "POST http://10.0.0.9:30001/items answered 503"),
+    ],
+    ids=["all is well", "no cache", "no database"],
+)
+def test_an_item_must_be_stored_and_then_come_from_the_cache(
+    answers: dict[str, Any], problem: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def service(request: httpx2.Request) -> httpx2.Response:
+        status = answers["POST"] if request.method == "POST" else 200
+        return httpx2.Response(status, json={"id": 1}, headers={"Location": "/items/1", "X-Cache": answers["cache"]})
+
+    served = httpx2.MockTransport(service)
+    monkeypatch.setattr(items, "client", lambda base: httpx2.Client(base_url=base, transport=served))
+    node = {"status": {"addresses": [{"type": "InternalIP", "address": "10.0.0.9"}]}}
+    stack = stack_with(lambda *_: json.dumps({"items": [node]}))
+    if problem is None:
+        assert items.items(stack).startswith("/items/1 came back")
+    else:
+        with pytest.raises(CheckError, match=problem):
+            items.items(stack)
 
 
 def without_node_port() -> Stack:
