@@ -87,13 +87,16 @@ def main() -> None:
     )
 
     pulumi.export("namespace", name)
-    pulumi.export("redis", pulumi.Output.format("{}:{}", redis.primary.host, redis.primary.port))
-    if redis.replicas is not None:
-        pulumi.export("redisRead", pulumi.Output.format("{}:{}", redis.replicas.host, redis.replicas.port))
-    pulumi.export("postgres", pulumi.Output.format("{}:{}", postgres.primary.host, postgres.primary.port))
-    if postgres.replicas is not None:
-        pulumi.export("postgresRead", pulumi.Output.format("{}:{}", postgres.replicas.host, postgres.replicas.port))
-    pulumi.export("pgpool", pulumi.Output.format("{}:{}", pgpool.endpoint.host, pgpool.endpoint.port))
+    endpoints = {
+        "redis": redis.primary,
+        "redisRead": redis.replicas,
+        "postgres": postgres.primary,
+        "postgresRead": postgres.replicas,
+        "pgpool": pgpool.endpoint,
+    }
+    for output, endpoint in endpoints.items():
+        if endpoint is not None:
+            pulumi.export(output, pulumi.Output.format("{}:{}", endpoint.host, endpoint.port))
     pulumi.export("fastapi", pulumi.Output.format("fastapi-service.{}.svc:80", name))
     if settings.fastapi.node_port is not None:
         pulumi.export("fastapiNodePort", settings.fastapi.node_port)
