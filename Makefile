@@ -12,7 +12,7 @@ define with_env
 e="$$($(PYTHON) -m cluster env --stack $(STACK) --instance $(INSTANCE))" && eval "$$e" && $(1)
 endef
 
-.PHONY: help up preview down clean env status check test test-unit test-app test-engine test-cluster faults bench \
+.PHONY: help up preview down clean env status check test test-unit test-app test-engine test-cluster faults bench dashboard \
         fmt lint types schema golden lock
 
 help:  ## this list
@@ -48,6 +48,9 @@ status: $(READY)  ## what runs of the embedded cluster
 
 check: $(READY)  ## walk through the running STACK, a line a check; CHECK=NAME for one
 	@$(call with_env,$(PYTHON) -m checks --stack $(STACK) $(CHECK))
+
+dashboard: $(READY)  ## the last hour of the running STACK as one page, for people without a Grafana
+	@$(call with_env,$(PYTHON) -m dashboard --stack $(STACK))
 
 test: lint types test-unit test-app test-engine test-cluster  ## every test that this machine can run
 
