@@ -12,8 +12,8 @@ define with_env
 e="$$($(PYTHON) -m cluster env --stack $(STACK) --instance $(INSTANCE))" && eval "$$e" && $(1)
 endef
 
-.PHONY: help up preview down clean env status check test test-unit test-app test-engine test-cluster faults bench dashboard \
-        fmt lint types schema golden lock
+.PHONY: help up preview down clean env status check test test-unit test-app test-engine test-cluster faults bench \
+        dashboard fmt lint types schema golden lock
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
