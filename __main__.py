@@ -4,16 +4,22 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 import settings as stack_settings
-from components import cloudnative_pg_operator
+from components import cloudnative_pg_operator, monitoring_rules
 from components.bucket import existing_bucket
 from components.cloudnative_pg_operator import Release
 from components.endpoints import S3Endpoint
 from components.fastapi_app import FastApiApp, FastApiAppArgs
+from components.monitoring import Images, Monitoring, MonitoringArgs
+from components.monitoring_dashboards import dashboards
+from components.monitoring_settings import MonitoringSettings
 from components.object_store import ObjectStore, ObjectStoreArgs
 from components.pgpool import PgpoolLB, PgpoolLBArgs
+from components.pgpool_exporter import PgpoolExporter
 from components.postgres import PostgresHA, PostgresHAArgs
 from components.redis import RedisStack, RedisStackArgs
+from components.redis_exporter import RedisExporter
 from settings import StackSettings
+from watched import watched
 
 
 def main() -> None:
@@ -55,7 +61,13 @@ def main() -> None:
 
     redis = RedisStack(
         "redis",
-        RedisStackArgs(settings=settings.redis, image=settings.image_reference(settings.redis.image), namespace=name),
+        RedisStackArgs(
+            settings=settings.redis,
+            image=settings.image_reference(settings.redis.image),
+            exporter_image=exporter_image(settings, settings.redis.exporter),
+            namespace=name,
+            scraper_namespace=where.monitoring_namespace,
+        ),
         opts,
     )
     postgres = PostgresHA("postgres", postgres_args(settings, name, bucket(settings, name, opts), release), opts)
@@ -64,14 +76,16 @@ def main() -> None:
         PgpoolLBArgs(
             settings=settings.pgpool,
             image=settings.image_reference(settings.pgpool.image),
+            exporter_image=exporter_image(settings, settings.pgpool.exporter),
             namespace=name,
+            scraper_namespace=where.monitoring_namespace,
             primary=postgres.primary,
             replicas=postgres.replicas,
             standbys=postgres.instances - 1,
         ),
         opts,
     )
-    FastApiApp(
+    fastapi = FastApiApp(
         "fastapi",
         FastApiAppArgs(
             settings=settings.fastapi,
@@ -85,6 +99,23 @@ def main() -> None:
         ),
         opts,
     )
+
+    if settings.monitoring is not None:
+        offered = [redis.metrics, pgpool.metrics, postgres.metrics, fastapi.metrics]
+        metrics = [endpoint for endpoint in offered if endpoint is not None]
+        Monitoring(
+            "monitoring",
+            MonitoringArgs(
+                settings=settings.monitoring,
+                images=monitoring_images(settings, settings.monitoring),
+                namespace=name,
+                monitoring_namespace=where.monitoring_namespace,
+                endpoints=metrics,
+                rules=monitoring_rules.groups(watched(settings, settings.monitoring, metrics)),
+                dashboards=dashboards() if settings.monitoring.draws else {},
+            ),
+            opts,
+        )
 
     pulumi.export("namespace", name)
     endpoints = {
@@ -111,6 +142,21 @@ def bucket(settings: StackSettings, namespace: pulumi.Output[str], opts: pulumi.
         args = ObjectStoreArgs(settings=settings.object_store, image=image, namespace=namespace)
         return ObjectStore("object-store", args, opts).endpoint
     return None if settings.bucket is None else existing_bucket(settings.bucket)
+
+
+def exporter_image(settings: StackSettings, exporter: RedisExporter | PgpoolExporter | None) -> str | None:
+    """The image of an exporter, where there is one."""
+    return None if exporter is None else settings.image_reference(exporter.image)
+
+
+def monitoring_images(settings: StackSettings, monitoring: MonitoringSettings) -> Images | None:
+    """The images of a Prometheus of the stack's own, where it has one."""
+    if monitoring.standalone is None:
+        return None
+    return Images(
+        prometheus=settings.image_reference(monitoring.standalone.prometheus_image),
+        alertmanager=settings.image_reference(monitoring.standalone.alertmanager_image),
+    )
 
 
 def operator_release(settings: StackSettings) -> Release | None:

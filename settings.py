@@ -19,6 +19,7 @@ from pydantic_core import ErrorDetails
 from components.bucket import BucketSettings
 from components.fastapi_app import FastApiSettings
 from components.model import DnsLabel, Image, Settings, model_of
+from components.monitoring_settings import MonitoringSettings
 from components.object_store import ObjectStoreSettings
 from components.pgpool_settings import PgpoolSettings, backend_connections
 from components.postgres_settings import PostgresSettings
@@ -65,6 +66,9 @@ class StackSettings(Settings):
     postgres: PostgresSettings
     pgpool: PgpoolSettings
     fastapi: FastApiSettings
+    monitoring: MonitoringSettings | None = Field(
+        default=None, description="What scrapes, alerts and draws; nothing when not set."
+    )
 
     @property
     def protect(self) -> bool:
@@ -107,7 +111,8 @@ class StackSettings(Settings):
             raise ValueError(
                 f"hotstack:fastapi may open {sessions} sessions (pods in a rollout x database.poolSize, to write and, "
                 f"without standbys, to read), and a pod of hotstack:pgpool serves {self.pgpool.sessions_per_pod} "
-                "(numInitChildren - reservedConnections): raise pooling.numInitChildren, or lower database.poolSize"
+                "(numInitChildren - reservedConnections, and one less where it has an exporter): raise "
+                "pooling.numInitChildren, or lower database.poolSize"
             )
         return self
 
@@ -270,6 +275,13 @@ def images(settings: StackSettings) -> dict[str, Image]:
     }
     if settings.object_store is not None:
         found["objectStore.image"] = settings.object_store.image
+    if settings.redis.exporter is not None:
+        found["redis.exporter.image"] = settings.redis.exporter.image
+    if settings.pgpool.exporter is not None:
+        found["pgpool.exporter.image"] = settings.pgpool.exporter.image
+    if settings.monitoring is not None and (standalone := settings.monitoring.standalone) is not None:
+        found["monitoring.standalone.prometheusImage"] = standalone.prometheus_image
+        found["monitoring.standalone.alertmanagerImage"] = standalone.alertmanager_image
     if (postgres := settings.postgres.cloudnative_pg) is not None:
         found["postgres.cloudnativePg.image"] = postgres.image
         if postgres.operator.image is not None:

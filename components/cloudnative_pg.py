@@ -7,7 +7,7 @@ from typing import Any
 
 import pulumi
 
-from components.endpoints import S3Endpoint, SecretKey
+from components.endpoints import Relabeling, S3Endpoint, SecretKey
 from components.model import Spread, to_bytes
 from components.postgres_settings import (
     MONITOR_ROLE,
@@ -26,6 +26,15 @@ NAME = "hot-postgres"
 POD_LABELS = {"cnpg.io/cluster": NAME}
 STATUS_PORT = 8000
 METRICS_PORT = 9187
+RELABELINGS: Sequence[Relabeling] = (
+    # Every parameter of every instance: two thirds of its series, of which only the limits (`max_…`) are of use.
+    {
+        "source_labels": ["__name__", "name"],
+        "regex": "cnpg_pg_settings_setting;([^m].*|m[^a].*)",
+        "action": "drop",
+    },
+)
+"""Of the metrics as they are read."""
 RELOAD_LABEL = {"cnpg.io/reload": "true"}
 """A Secret with it is read again as soon as it changes."""
 OWN_STORE = NAME

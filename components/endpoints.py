@@ -1,7 +1,7 @@
 """Where components meet: small frozen values that one component offers and another takes."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pulumi
 
@@ -100,3 +100,43 @@ class S3Endpoint:
     secret_access_key: SecretKey
     client_label: tuple[str, str] | None
     workloads: Sequence[pulumi.Resource]
+
+
+Relabeling = Mapping[str, str | list[str]]
+"""One entry of Prometheus' `metric_relabel_configs`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MetricsEndpoint:
+    """Where a part's metrics are: said once, for those who discover Services and for operators that are told of them.
+
+    Attributes:
+        job: the part's name, and the label `job` of its series; also the label `app.kubernetes.io/name` of `service`.
+        namespace: where its pods are.
+        pods: labels of the pods.
+        service: labels of a Service of the part that has a port `port_name`; `None` when only pods have one.
+        port: TCP port of the pods.
+        port_name: its name, in pods and Service alike.
+        path: where the text is.
+        relabelings: of its series as they are read: what is dropped, and what gets the name that rules know.
+        recorded: series that follow from others, by name: PromQL.
+    """
+
+    job: str
+    namespace: pulumi.Input[str]
+    pods: Mapping[str, str]
+    service: Mapping[str, str] | None
+    port: int
+    port_name: str
+    path: str = "/metrics"
+    relabelings: Sequence[Relabeling] = ()
+    recorded: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        """What a Service says to be scraped."""
+        return {
+            "prometheus.io/scrape": "true",
+            "prometheus.io/port": str(self.port),
+            "prometheus.io/path": self.path,
+        }

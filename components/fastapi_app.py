@@ -32,7 +32,7 @@ from pulumi_kubernetes.policy.v1 import PodDisruptionBudget
 from pydantic import Field, StringConstraints, model_validator
 
 from components import fastapi_database
-from components.endpoints import PostgresEndpoint, RedisEndpoint
+from components.endpoints import MetricsEndpoint, PostgresEndpoint, RedisEndpoint
 from components.fastapi_database import DatabaseWiring, FastApiDatabase
 from components.kube.labels import labels, selector
 from components.kube.network import allow, allow_anyone, ingress_policy, namespace
@@ -126,7 +126,13 @@ class FastApiAppArgs:
 
 
 class FastApiApp(pulumi.ComponentResource):
-    """The FastAPI service of `app/`, behind `fastapi-service`."""
+    """The FastAPI service of `app/`, behind `fastapi-service`.
+
+    Attributes:
+        metrics: where its figures are.
+    """
+
+    metrics: MetricsEndpoint
 
     def __init__(self, name: str, args: FastApiAppArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("hotstack:index:FastApiApp", name, {"replicas": args.settings.replicas}, opts)
@@ -193,9 +199,12 @@ class FastApiApp(pulumi.ComponentResource):
                 custom_timeouts=timeouts(settings.rollout_timeout_seconds),
             ),
         )
+        self.metrics = MetricsEndpoint(
+            job=APP, namespace=args.namespace, pods=pod_selector, service=pod_selector, port=PORT, port_name="http"
+        )
         service = Service(
             f"{name}-service",
-            metadata=metadata("fastapi-service"),
+            metadata={**metadata("fastapi-service"), "annotations": self.metrics.annotations},
             spec=service_spec(pod_selector, settings.node_port),
             # After its workload: an `up` that fails then names the pod, not a Service without endpoints.
             opts=pulumi.ResourceOptions(

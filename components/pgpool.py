@@ -20,12 +20,14 @@ from pulumi_kubernetes.core.v1 import (
     VolumeProjectionArgsDict,
 )
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgsDict
-from pulumi_kubernetes.networking.v1 import NetworkPolicy
+from pulumi_kubernetes.networking.v1 import NetworkPolicy, NetworkPolicyIngressRuleArgsDict
 from pulumi_kubernetes.policy.v1 import PodDisruptionBudget
 
-from components.endpoints import PostgresEndpoint, SecretKey
+from components import pgpool_exporter
+from components.endpoints import MetricsEndpoint, PostgresEndpoint, SecretKey
 from components.kube.labels import labels, selector
-from components.kube.network import allow, ingress_policy, pods
+from components.kube.metrics import metrics_service
+from components.kube.network import allow, ingress_policy, namespace, pods
 from components.kube.passwords import generated_password
 from components.kube.pods import container_base, pod_base
 from components.kube.rollout import config_checksum, progress_deadline, timeouts
@@ -37,6 +39,7 @@ APP = "pgpool"
 PORT = 9999
 CLIENT_LABEL = ("pgpool-client", "true")
 _CONFIG_MAP = "pgpool-config"
+_EXPORTER_MAP = "pgpool-exporter"
 _PCP_USER = "pcp"
 _STOP_SECONDS = 5  # on SIGINT, Pgpool-II ends its sessions and is gone in one
 _RUN = "/var/run/pgpool"
@@ -51,6 +54,8 @@ class PgpoolLBArgs:
     Attributes:
         settings: the `hotstack:pgpool` part of the stack file.
         image: reference of the image to run: the one of `images/pgpool`, or one with the contract of `pgpool/pgpool`.
+        exporter_image: of the exporter; `None` for settings without one.
+        scraper_namespace: the namespace whose pods may read metrics.
         namespace: name of an existing namespace.
         primary: where writes go.
         replicas: where reads may go; `None` when there is no standby.
@@ -59,6 +64,8 @@ class PgpoolLBArgs:
 
     settings: PgpoolSettings
     image: str
+    exporter_image: str | None = None
+    scraper_namespace: str
     namespace: pulumi.Input[str]
     primary: PostgresEndpoint
     replicas: PostgresEndpoint | None
@@ -72,9 +79,11 @@ class PgpoolLB(pulumi.ComponentResource):
 
     Attributes:
         endpoint: PostgreSQL as clients see it through Pgpool-II, with the logins of the servers behind it.
+        metrics: where the figures of all pods are; `None` without an exporter.
     """
 
     endpoint: PostgresEndpoint
+    metrics: MetricsEndpoint | None
 
     def __init__(self, name: str, args: PgpoolLBArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("hotstack:index:PgpoolLB", name, {"replicas": args.settings.replicas}, opts)
@@ -93,7 +102,7 @@ class PgpoolLB(pulumi.ComponentResource):
         policy = NetworkPolicy(
             f"{name}-policy",
             metadata=metadata("pgpool"),
-            spec=ingress_policy(pod_selector, [allow(PORT, [pods(dict([CLIENT_LABEL]))])]),
+            spec=ingress_policy(pod_selector, who_may_connect(args)),
             opts=child,
         )
         PodDisruptionBudget(
@@ -104,6 +113,11 @@ class PgpoolLB(pulumi.ComponentResource):
             before += args.replicas.workloads
         if files:
             before.append(ConfigMap(f"{name}-config", metadata=metadata(_CONFIG_MAP), data=files, opts=child))
+        exporter_files = exporter_config(args)
+        if exporter_files:
+            before.append(
+                ConfigMap(f"{name}-exporter", metadata=metadata(_EXPORTER_MAP), data=exporter_files, opts=child)
+            )
         deployment = Deployment(
             f"{name}-deployment",
             metadata=metadata("pgpool"),
@@ -116,12 +130,12 @@ class PgpoolLB(pulumi.ComponentResource):
                 "template": {
                     "metadata": {
                         "labels": {**labels(APP, name), **dict([args.primary.client_label])},
-                        "annotations": pulumi.Output.all(files=files, logins=args.primary.logins_key).apply(
-                            config_checksum
-                        ),
+                        "annotations": pulumi.Output.all(
+                            files={**files, **exporter_files}, logins=args.primary.logins_key
+                        ).apply(config_checksum),
                     },
                     "spec": {
-                        **pod_base("pgpool", [container(args, pcp_password)]),
+                        **pod_base("pgpool", [container(args, pcp_password), *exporters(args)]),
                         "topology_spread_constraints": topology_spread(
                             pod_selector, settings.spread, settings.replicas
                         ),
@@ -148,6 +162,29 @@ class PgpoolLB(pulumi.ComponentResource):
                 custom_timeouts=timeouts(settings.rollout_timeout_seconds),
             ),
         )
+        self.metrics = None
+        if settings.exporter is not None:
+            self.metrics = MetricsEndpoint(
+                job=APP,
+                namespace=args.namespace,
+                pods=pod_selector,
+                service=selector(APP, name, "metrics"),
+                port=pgpool_exporter.PORT,
+                port_name=pgpool_exporter.PORT_NAME,
+                relabelings=pgpool_exporter.relabelings(settings.exporter),
+                recorded=pgpool_exporter.recorded(settings.exporter),
+            )
+            Service(
+                f"{name}-stats",
+                metadata={
+                    "name": "pgpool-stats",
+                    "namespace": args.namespace,
+                    "labels": labels(APP, name, "metrics"),
+                    "annotations": self.metrics.annotations,
+                },
+                spec=metrics_service(pod_selector, pgpool_exporter.PORT, pgpool_exporter.PORT_NAME),
+                opts=child,
+            )
         self.endpoint = PostgresEndpoint(
             host=pulumi.Output.concat("pgpool.", args.namespace, ".svc"),
             port=PORT,
@@ -299,6 +336,33 @@ def secret_variable(name: str, key: SecretKey) -> EnvVarArgsDict:
     return {"name": name, "value_from": {"secret_key_ref": {"name": key.name, "key": key.key}}}
 
 
+def who_may_connect(args: PgpoolLBArgs) -> list[NetworkPolicyIngressRuleArgsDict]:
+    """The NetworkPolicy's rules: clients, and the scraper where there is something to scrape."""
+    clients = allow(PORT, [pods(dict([CLIENT_LABEL]))])
+    if args.settings.exporter is None:
+        return [clients]
+    return [clients, allow(pgpool_exporter.PORT, [namespace(args.scraper_namespace)])]
+
+
+def exporters(args: PgpoolLBArgs) -> list[ContainerArgsDict]:
+    """The exporter's container, for settings with one."""
+    settings = args.settings
+    if settings.exporter is None or args.exporter_image is None:
+        return []
+    tls = settings.tls_secret_name is not None
+    primary = args.primary
+    return [pgpool_exporter.container(args.exporter_image, settings.exporter, primary.monitor, primary.database, tls)]
+
+
+def exporter_config(args: PgpoolLBArgs) -> dict[str, str]:
+    """The file of `pgpool-exporter`, for the exporter that has one."""
+    settings = args.settings
+    if settings.exporter is None or settings.exporter.exporter != "sql_exporter":
+        return {}
+    tls = settings.tls_secret_name is not None
+    return {pgpool_exporter.CONFIG: pgpool_exporter.config(settings.exporter, args.primary.database, tls)}
+
+
 def tcp_probe(period: int, failures: int) -> ProbeArgsDict:
     """A probe that connects every `period` seconds."""
     return {
@@ -317,6 +381,8 @@ def volumes(args: PgpoolLBArgs) -> list[VolumeArgsDict]:
         result.append({"name": "config", "projected": {"sources": sources, "default_mode": 0o440}})
     if args.settings.tls_secret_name is not None:
         result.append(memory_volume("tls"))
+    if exporter_config(args):
+        result.append({"name": "exporter", "config_map": {"name": _EXPORTER_MAP}})
     return result
 
 

@@ -6,6 +6,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from components.model import DnsLabel, Image, Memory, Resources, Settings, Spread, to_bytes
 from components.pgpool_catalog import hba_problem, parameter_problem
+from components.pgpool_exporter import PgpoolExporter
 
 # What the layout decides, by how names begin: the operator fails over and not Pgpool-II, one Service stands before all
 # pods, a pod logs to its standard error, and no password is in a file that anybody can read.
@@ -158,6 +159,7 @@ class PgpoolSettings(Settings):
     load_balancing: PgpoolLoadBalancing = PgpoolLoadBalancing()
     query_cache: PgpoolQueryCache = PgpoolQueryCache()
     pcp: PgpoolPcp = PgpoolPcp()
+    exporter: PgpoolExporter | None = Field(default=None, description="Metrics of each pod; none when not set.")
     connect_timeout: int = Field(
         default=3000, ge=100, le=60000, description="Milliseconds between two attempts to reach a PostgreSQL."
     )
@@ -186,7 +188,8 @@ class PgpoolSettings(Settings):
 
         Connections are spread over pods by chance: who must never be turned away counts on one pod's, not on the sum.
         """
-        return self.pooling.num_init_children - self.pooling.reserved_connections
+        exporters = 0 if self.exporter is None else 1
+        return self.pooling.num_init_children - self.pooling.reserved_connections - exporters
 
     @property
     def pods_in_a_rollout(self) -> int:

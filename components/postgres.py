@@ -11,7 +11,7 @@ from pulumi_kubernetes.networking.v1 import NetworkPolicy, NetworkPolicyIngressR
 
 from components import cloudnative_pg, cloudnative_pg_operator, kubedb, postgres_changes
 from components.cloudnative_pg_operator import Release
-from components.endpoints import Login, PostgresEndpoint, S3Endpoint, SecretKey
+from components.endpoints import Login, MetricsEndpoint, PostgresEndpoint, S3Endpoint, SecretKey
 from components.kube.labels import labels
 from components.kube.network import allow, ingress_policy, namespace, pods
 from components.kube.passwords import generated_password
@@ -64,11 +64,13 @@ class PostgresHA(pulumi.ComponentResource):
         primary: where to write.
         replicas: the standbys, where to read what may be a moment old; `None` for a single instance.
         instances: how many there are in all.
+        metrics: where the figures of all of them are; `None` for KubeDB's, which have other names.
     """
 
     primary: PostgresEndpoint
     replicas: PostgresEndpoint | None
     instances: int
+    metrics: MetricsEndpoint | None
 
     def __init__(self, name: str, args: PostgresHAArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("hotstack:index:PostgresHA", name, {"engine": args.settings.engine}, opts)
@@ -76,6 +78,7 @@ class PostgresHA(pulumi.ComponentResource):
         self._args = args
         self._child = pulumi.ResourceOptions(parent=self)
         self.instances = args.settings.instances
+        self.metrics = None
         secrets = self._logins()
         if args.settings.cloudnative_pg is not None:
             self.primary, self.replicas = self._by_cloudnative_pg(args.settings.cloudnative_pg, secrets)
@@ -115,6 +118,15 @@ class PostgresHA(pulumi.ComponentResource):
         )
         if own.backup is not None:
             self._scheduled_backup(own.backup, cluster)
+        self.metrics = MetricsEndpoint(
+            job=APP,
+            namespace=args.namespace,
+            pods=cloudnative_pg.POD_LABELS,
+            service=None,
+            port=cloudnative_pg.METRICS_PORT,
+            port_name="metrics",
+            relabelings=cloudnative_pg.RELABELINGS,
+        )
         # The operator's own secret; its other key, which signs, is nobody's to mount.
         endpoint = self._endpoint(f"{NAME}-rw", [cluster, database], SecretKey(name=f"{NAME}-ca", key="ca.crt"))
         return endpoint, self._standbys(endpoint, f"{NAME}-ro")

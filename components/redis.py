@@ -25,15 +25,18 @@ from pulumi_kubernetes.networking.v1 import NetworkPolicy
 from pulumi_kubernetes.policy.v1 import PodDisruptionBudget
 from pydantic import Field, model_validator
 
-from components.endpoints import RedisEndpoint, SecretKey
+from components import redis_exporter
+from components.endpoints import MetricsEndpoint, RedisEndpoint, SecretKey
 from components.kube.labels import labels, selector
-from components.kube.network import allow, ingress_policy, pods
+from components.kube.metrics import metrics_service
+from components.kube.network import allow, ingress_policy, namespace, pods
 from components.kube.passwords import generated_password
 from components.kube.pods import container_base, pod_base
 from components.kube.rollout import config_checksum, stateful_set_rolled_out, timeouts
 from components.kube.scheduling import disruption_budget, topology_spread
 from components.kube.security import memory_volume, scratch_mount, scratch_volume
 from components.model import DnsLabel, Image, Memory, Resources, Settings, Spread, to_bytes
+from components.redis_exporter import RedisExporter
 
 APP = "redis"
 PORT = 6379
@@ -95,6 +98,7 @@ class RedisSettings(Settings):
     image: Image
     auth: RedisAuth = RedisAuth()
     persistence: RedisPersistence = RedisPersistence()
+    exporter: RedisExporter | None = Field(default=None, description="Metrics of each pod; none when not set.")
     resources: Resources = Field(default=Resources(), description="Of each pod; `maxmemory` follows the memory.")
     eviction_policy: Literal[
         "allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-lru", "volatile-lfu", "volatile-ttl", "noeviction"
@@ -134,12 +138,16 @@ class RedisStackArgs:
     Attributes:
         settings: the `hotstack:redis` part of the stack file.
         image: reference of the image to run.
+        exporter_image: the same of the exporter; `None` for settings without one.
         namespace: name of an existing namespace.
+        scraper_namespace: the namespace whose pods may read metrics.
     """
 
     settings: RedisSettings
     image: str
+    exporter_image: str | None = None
     namespace: pulumi.Input[str]
+    scraper_namespace: str
 
 
 class RedisStack(pulumi.ComponentResource):
@@ -151,10 +159,12 @@ class RedisStack(pulumi.ComponentResource):
     Attributes:
         primary: where to write, and to read what was just written.
         replicas: where to read what may be a moment old; `None` with topology `standalone`.
+        metrics: where the figures of all pods are; `None` without an exporter.
     """
 
     primary: RedisEndpoint
     replicas: RedisEndpoint | None
+    metrics: MetricsEndpoint | None
 
     def __init__(self, name: str, args: RedisStackArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("hotstack:index:RedisStack", name, {"topology": args.settings.topology}, opts)
@@ -173,6 +183,7 @@ class RedisStack(pulumi.ComponentResource):
             replicas = self._workload("replica", "redis-replica", args.settings.replicas, after=[*shared, primary])
             self._service("replica", "redis-read", replicas)
             self.replicas = self._endpoint("redis-read", [primary, replicas])
+        self.metrics = self._metrics()
         self.register_outputs({"host": self.primary.host, "port": PORT})
 
     def _metadata(self, object_name: str, role: str | None = None) -> ObjectMetaArgsDict:
@@ -226,7 +237,17 @@ class RedisStack(pulumi.ComponentResource):
             NetworkPolicy(
                 f"{self._name}-policy",
                 metadata=self._metadata("redis"),
-                spec=ingress_policy(everyone, [allow(PORT, clients)]),
+                spec=ingress_policy(
+                    everyone,
+                    [
+                        allow(PORT, clients),
+                        *(
+                            []
+                            if self._args.settings.exporter is None
+                            else [allow(redis_exporter.PORT, [namespace(self._args.scraper_namespace)])]
+                        ),
+                    ],
+                ),
                 opts=self._child,
             ),
             PodDisruptionBudget(
@@ -254,7 +275,7 @@ class RedisStack(pulumi.ComponentResource):
                         "annotations": config_checksum(config_files(settings)),
                     },
                     "spec": {
-                        **pod_base("redis", [container(role, self._args.image, settings)]),
+                        **pod_base("redis", self._containers(role)),
                         "topology_spread_constraints": topology_spread(
                             selector(APP, self._name), settings.spread, settings.pods
                         ),
@@ -276,6 +297,35 @@ class RedisStack(pulumi.ComponentResource):
                 protect=settings.protect or None,
             ),
         )
+
+    def _containers(self, role: Role) -> list[ContainerArgsDict]:
+        settings, image = self._args.settings, self._args.exporter_image
+        containers = [container(role, self._args.image, settings)]
+        if settings.exporter is not None and image is not None:
+            auth = None if settings.auth.mode == "none" else AUTH_MOUNT
+            containers.append(redis_exporter.container(image, settings.exporter, auth))
+        return containers
+
+    def _metrics(self) -> MetricsEndpoint | None:
+        if self._args.settings.exporter is None:
+            return None
+        everyone = selector(APP, self._name)
+        metadata = self._metadata("redis-metrics", "metrics")
+        endpoint = MetricsEndpoint(
+            job=APP,
+            namespace=self._args.namespace,
+            pods=everyone,
+            service=selector(APP, self._name, "metrics"),
+            port=redis_exporter.PORT,
+            port_name=redis_exporter.PORT_NAME,
+        )
+        Service(
+            f"{self._name}-metrics",
+            metadata={**metadata, "annotations": endpoint.annotations},
+            spec=metrics_service(everyone, redis_exporter.PORT, redis_exporter.PORT_NAME),
+            opts=self._child,
+        )
+        return endpoint
 
     def _service(self, role: Role, object_name: str, workload: StatefulSet) -> None:
         Service(

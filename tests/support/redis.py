@@ -34,6 +34,7 @@ def _run(config: tuple[tuple[str, str], ...]) -> Graph:
             settings=loaded.redis,
             image=loaded.image_reference(loaded.redis.image),
             namespace=namespace.metadata["name"],
+            scraper_namespace="monitoring",
         )
         RedisStack("redis", args, pulumi.ResourceOptions(providers=[provider]))
 

@@ -48,6 +48,7 @@ def build(
             PgpoolLBArgs(
                 settings=settings,
                 image=IMAGE,
+                scraper_namespace="monitoring",
                 namespace="demo",
                 primary=endpoint("hot-postgres-rw", tls, logins_key),
                 replicas=replicas,
@@ -341,6 +342,7 @@ def test_clients_get_an_endpoint_with_the_logins_of_the_servers_behind_it() -> N
         args = PgpoolLBArgs(
             settings=PgpoolSettings.model_validate_json(json.dumps({"image": {"build": "images/pgpool"}, **TLS})),
             image=IMAGE,
+            scraper_namespace="monitoring",
             namespace="demo",
             primary=endpoint("hot-postgres-rw", True, "7"),
             replicas=None,
