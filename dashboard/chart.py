@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import cycle, islice
+from xml.etree.ElementTree import Element
 
 import pygal
 from pygal.style import Style
@@ -59,7 +60,7 @@ def lines(series: Sequence[Series], unit: Unit, window: Window) -> str:
         show_legend=False,
         show_dots=False,
         allow_interruptions=True,
-        js=(),  # pygal's own is loaded from a server
+        js=(),
         disable_xml_declaration=True,
         range=(0, levels[-1]),
         y_labels=levels,
@@ -69,10 +70,19 @@ def lines(series: Sequence[Series], unit: Unit, window: Window) -> str:
         value_formatter=lambda value: number(value, unit),
         style=_style(len(series)),
     )
+    chart.add_xml_filter(_without_scripts)
     moments = [_time(moment) for moment in window.moments]
     for one in series:
         chart.add(one.name, list(zip(moments, one.values, strict=True)))
     return chart.render(is_unicode=True)
+
+
+def _without_scripts(svg: Element) -> Element:
+    # They would only be read by a script that pygal's users load from a server.
+    for parent in svg.iter():
+        for script in parent.findall("script"):
+            parent.remove(script)
+    return svg
 
 
 def _time(moment: float) -> datetime:
