@@ -70,6 +70,22 @@ _REQUESTS = Row(
     ),
 )
 
+_OBJECTIVES = Row(
+    "Objectives",
+    tuple(
+        Panel(
+            title=f"{what.capitalize()} requests",
+            description=f"Share of requests that {meaning}, in windows that alerts compare with the error budget.",
+            unit="percentunit",
+            queries=tuple(
+                Query(f'fastapi:requests_{what}:ratio{window}{{namespace="$namespace"}}', window)
+                for window in ("5m", "1h", "6h", "3d")
+            ),
+        )
+        for what, meaning in (("failed", "were answered with 5xx"), ("slow", "took too long"))
+    ),
+)
+
 _CACHE = Row(
     "Cache",
     (
@@ -162,5 +178,5 @@ _PROCESSES = Row(
 )
 
 FASTAPI = Dashboard(
-    name="fastapi", title="FastAPI service", job="fastapi", rows=(_REQUESTS, _CACHE, _DATABASE, _PROCESSES)
+    name="fastapi", title="FastAPI service", job="fastapi", rows=(_REQUESTS, _OBJECTIVES, _CACHE, _DATABASE, _PROCESSES)
 )

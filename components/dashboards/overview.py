@@ -21,11 +21,14 @@ _NOW = Row(
             ),
         ),
         Panel(
-            title="Targets up",
-            description="Share of each part's pods that answered the last scrape.",
-            unit="percentunit",
+            title="Pods that answer",
+            description="Pods of each part that answered the last scrape, and how many there should be.",
+            unit="short",
             kind="value",
-            queries=(Query("avg by (job) (up{$scope})", "{{job}}"),),
+            queries=(
+                Query("sum by (job) (up{$scope})", "{{job}}"),
+                Query('sum by (job) (hotstack:pods:expected{namespace="$namespace"})', "{{job}} expected"),
+            ),
         ),
         Panel(
             title="Primaries",
@@ -41,7 +44,7 @@ _NOW = Row(
 )
 
 _USERS = Row(
-    "What users see",
+    "Users",
     (
         Panel(
             title="Requests",
@@ -50,10 +53,13 @@ _USERS = Row(
             queries=(Query(_ANSWERED, "answered"), Query(f"{_FAILED} or vector(0)", "failed")),
         ),
         Panel(
-            title="Failed requests",
-            description="Share of requests that were answered with 5xx.",
+            title="Objectives",
+            description="Share of the requests of the last five minutes that failed, or took too long.",
             unit="percentunit",
-            queries=(Query(f"({_FAILED} or vector(0)) / {_ANSWERED}", "failed"),),
+            queries=(
+                Query('fastapi:requests_failed:ratio5m{namespace="$namespace"}', "failed"),
+                Query('fastapi:requests_slow:ratio5m{namespace="$namespace"}', "slow"),
+            ),
         ),
         Panel(
             title="Slowest requests",
@@ -71,7 +77,7 @@ _USERS = Row(
 )
 
 _PARTS = Row(
-    "What it rests on",
+    "Parts",
     (
         Panel(
             title="Followers",
@@ -88,7 +94,7 @@ _PARTS = Row(
             unit="s",
             queries=(
                 Query("max(redis_connected_slave_lag_seconds{$redis})", "Redis"),
-                Query("max(cnpg_pg_replication_lag{$postgres})", "PostgreSQL"),
+                Query("max(cnpg_pg_stat_replication_replay_lag_seconds{$postgres})", "PostgreSQL"),
             ),
         ),
         Panel(
@@ -106,8 +112,8 @@ _PARTS = Row(
                     "connections of PostgreSQL",
                 ),
                 Query(
-                    "max(sum by (pod) (pgpool2_frontend_used{$pgpool})"
-                    " / sum by (pod) (pgpool2_frontend_total{$pgpool}))",
+                    "max(sum by (namespace, pod) (pgpool2_frontend_used{$pgpool})"
+                    ' / on (namespace) group_left () hotstack:pgpool_children:expected{namespace="$namespace"})',
                     "children of Pgpool-II",
                 ),
             ),

@@ -66,7 +66,7 @@ _CLIENTS = Row(
     (
         Panel(
             title="Children",
-            description="Processes of Pgpool-II, each of which serves one client, and those that serve one.",
+            description="Processes, each for one client, and those that have one. Pgpool-II starts more as they fill.",
             unit="short",
             queries=(
                 Query("sum by (pod) (pgpool2_frontend_used{$pgpool})", "{{pod}} used"),
@@ -75,11 +75,12 @@ _CLIENTS = Row(
         ),
         Panel(
             title="Children in use",
-            description="Share of processes that serve a client. At 100 % new clients wait, or are refused.",
+            description="Clients, of as many as a pod can serve. At 100 % new ones wait, or are refused.",
             unit="percentunit",
             queries=(
                 Query(
-                    "sum by (pod) (pgpool2_frontend_used{$pgpool}) / sum by (pod) (pgpool2_frontend_total{$pgpool})",
+                    "sum by (namespace, pod) (pgpool2_frontend_used{$pgpool})"
+                    ' / on (namespace) group_left () hotstack:pgpool_children:expected{namespace="$namespace"}',
                     "{{pod}}",
                 ),
             ),

@@ -24,13 +24,13 @@ _REPLICATION = Row(
         ),
         Panel(
             title="Replay lag",
-            description="Age of what a standby shows, while there is something that it has not replayed; else 0.",
+            description="Seconds by which each standby is behind, as its primary measures it.",
             unit="s",
-            queries=(Query("cnpg_pg_replication_lag{$postgres}", "{{pod}}"),),
+            queries=(Query("cnpg_pg_stat_replication_replay_lag_seconds{$postgres}", "{{application_name}}"),),
         ),
         Panel(
             title="WAL that a standby has not replayed",
-            description="Bytes by which each standby is behind, as its primary sees it.",
+            description="Bytes that each standby still has to replay.",
             unit="bytes",
             queries=(Query("cnpg_pg_stat_replication_replay_diff_bytes{$postgres}", "{{application_name}}"),),
         ),
@@ -155,6 +155,12 @@ _LOAD = Row(
 _KEPT = Row(
     "Disk and archive",
     (
+        Panel(
+            title="Volumes",
+            description="Share of each volume that is in use. Full, PostgreSQL stops.",
+            unit="percentunit",
+            queries=(Query("hotstack:postgres_volume:used_ratio{$postgres}", "{{pod}} {{volume}}"),),
+        ),
         Panel(
             title="Databases",
             description="Size of each database.",

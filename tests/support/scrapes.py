@@ -1,9 +1,12 @@
-"""What the parts of a running stack said when their metrics were recorded: `tests/fixtures/scrapes/`."""
+"""Which series there are: what the parts of a running stack said, and what rules record from it."""
 
 import functools
+import re
 from pathlib import Path
 
-from prometheus_client.parser import text_string_to_metric_families
+import yaml
+
+from tests.support.graph import Graph
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "scrapes"
 OF_PROMETHEUS = {"ALERTS", "up", "scrape_duration_seconds", "scrape_samples_post_metric_relabeling"}
@@ -12,6 +15,12 @@ OF_PROMETHEUS = {"ALERTS", "up", "scrape_duration_seconds", "scrape_samples_post
 
 @functools.cache
 def metrics(job: str) -> frozenset[str]:
-    """The names of all series that the part `job` had."""
-    text = (FOLDER / f"{job}.txt").read_text()
-    return frozenset(sample.name for family in text_string_to_metric_families(text) for sample in family.samples)
+    """The names of all series in the recorded scrape of the part `job`."""
+    return frozenset(re.findall(r"(?m)^[a-zA-Z_:][\w:]*", (FOLDER / f"{job}.txt").read_text()))
+
+
+def recorded(graph: Graph) -> frozenset[str]:
+    """The names of all series that the rules of a stack record."""
+    files = graph.one("ConfigMap", "prometheus-rules").props["data"].values()
+    groups = [group for file in files for group in yaml.safe_load(file)["groups"]]
+    return frozenset(rule["record"] for group in groups for rule in group["rules"] if "record" in rule)
