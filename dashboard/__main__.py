@@ -14,33 +14,39 @@ from components.dashboards import DASHBOARDS
 from components.dashboards.model import Panel
 from dashboard.page import page
 from dashboard.prometheus import Series, Window, series_of
-from settings import KubernetesSettings
+from settings import StackSettings
 
 OUTPUT = Path("build/dashboard.html")
-SERVICE, PORT = "svc/prometheus", 9090
+SERVICES = {"standalone": "svc/prometheus", "operator": "svc/prometheus-operated"}
+"""By the mode of monitoring: the stack's own Service, and the one that the operator makes for its Prometheus."""
+PORT = 9090
 SECONDS = 3600
-STEP = 15
-RATE_SECONDS = 60  # four scrapes: a rate outlives one that fails
 
 
-def draw(where: KubernetesSettings, window: Window) -> str:
-    """The page of a running stack, from its Prometheus.
+def draw(stack: StackSettings, end: int) -> str:
+    """The page of a running stack, for the hour before `end` in Unix seconds.
 
     Raises:
-        CheckError: there is no Prometheus, or it does not answer.
+        CheckError: the stack has no Prometheus, or it does not answer.
     """
+    where, monitoring = stack.kubernetes, stack.monitoring
+    if monitoring is None:
+        raise CheckError(f"the stack in {where.namespace} is not monitored: there is no `monitoring` in its stack file")
+    service, step = SERVICES[monitoring.mode], monitoring.scrape_interval_seconds
+    window = Window(end - SECONDS, end, step)
     kube = Kube(where.context, where.monitoring_namespace)
     try:
-        with kube.port_forward(SERVICE, PORT) as port, client(f"http://127.0.0.1:{port}") as prometheus:
+        with kube.port_forward(service, PORT) as port, client(f"http://127.0.0.1:{port}") as prometheus:
 
             def answer(panel: Panel) -> Sequence[Series]:
-                return series_of(panel, prometheus, window, namespace=where.namespace, rate_seconds=RATE_SECONDS)
+                # Over four scrapes, as Grafana does: a rate outlives a scrape that fails.
+                return series_of(panel, prometheus, window, namespace=where.namespace, rate_seconds=4 * step)
 
             return page(DASHBOARDS, window, where.namespace, answer)
     except KubectlError as error:
         raise CheckError(
-            f"no Prometheus to ask in namespace {where.monitoring_namespace}: expected {SERVICE}, which a stack has "
-            f"whose `monitoring.mode` is `standalone`, once it is up ({error})"
+            f"no Prometheus to ask: expected {service} in namespace {where.monitoring_namespace}, which is there once "
+            f"the stack is up ({error})"
         ) from None
 
 
@@ -48,10 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; the exit code is 1 when nothing could be drawn."""
     parser = argparse.ArgumentParser(prog="python -m dashboard", description=__doc__)
     parser.add_argument("--stack", default="dev", help="whose Pulumi.STACK.yaml says where it is (default: dev)")
-    now = int(time.time()) // STEP * STEP
     try:
-        stack = settings.from_file(parser.parse_args(arguments).stack)
-        html = draw(stack.kubernetes, Window(now - SECONDS, now, STEP))
+        html = draw(settings.from_file(parser.parse_args(arguments).stack), int(time.time()))
     except (settings.SettingsError, CheckError) as error:
         print(f"dashboard: {error}", file=sys.stderr)
         return 1

@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
+import settings
 from checks.kube import Kube, KubectlError
 from checks.outcome import CheckError
 from components.dashboards import DASHBOARDS
@@ -197,10 +198,15 @@ class TestCommand:
         monkeypatch.setattr(Kube, "port_forward", port_forward)
         assert command.main([]) == 1
         said = capsys.readouterr().err
-        assert said.startswith("dashboard: no Prometheus to ask in namespace monitoring: expected svc/prometheus")
+        assert said.startswith("dashboard: no Prometheus to ask: expected svc/prometheus in namespace monitoring")
         assert 'services "prometheus" not found' in said
         assert said.count("\n") == 1
         assert not command.OUTPUT.exists()
+
+    def test_a_stack_that_is_not_monitored_says_so(self) -> None:
+        silent = settings.from_file("dev").model_copy(update={"monitoring": None})
+        with pytest.raises(CheckError, match="the stack in demo is not monitored"):
+            command.draw(silent, end=WINDOW.end)
 
     def test_an_unknown_stack_is_refused_by_name(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert command.main(["--stack", "nowhere"]) == 1
