@@ -91,7 +91,7 @@ _CACHE = Row(
     (
         Panel(
             title="Redis as the service sees it",
-            description="1 while Redis answers a pod. At 0 the service goes on, and reads the database.",
+            description="1 while Redis answers a pod. At 0 `/cache` answers 503, and items come from the database.",
             unit="short",
             queries=(Query("redis_up{$fastapi}", "{{pod}}"),),
         ),

@@ -108,7 +108,7 @@ _DATA = Row(
     (
         Panel(
             title="Memory of Redis",
-            description="Used, and the limit `maxmemory` (0: none), at which keys are evicted or writes refused.",
+            description="Used, and `maxmemory`, at which keys are evicted or writes refused.",
             unit="bytes",
             queries=(
                 Query("redis_memory_used_bytes{$redis}", "{{pod}}"),

@@ -1,0 +1,78 @@
+"""Dashboards of a running stack: nothing on them is empty, and no two lines have the same name."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import httpx2
+import pytest
+
+from checks.items import items
+from checks.kube import Kube
+from checks.outcome import eventually
+from checks.stack import Stack
+from checks.web import client
+from components.dashboards import DASHBOARDS
+from components.dashboards.model import Panel
+from dashboard.__main__ import PORT, SERVICES, draw
+from dashboard.prometheus import Series, Window, series_of
+
+PANELS = [panel for dashboard in DASHBOARDS for panel in dashboard.panels()]
+SECONDS = 360  # until the slowest rule has recorded something of a stack that is up and of its first requests
+SCRAPE_SECONDS = 15
+
+Ask = Callable[[Panel], list[Series]]
+
+
+@pytest.fixture(scope="module")
+def prometheus(dev_stack: Stack) -> Iterator[httpx2.Client]:
+    """The API of the stack's Prometheus, for the whole module: each query would else wait for a way to it."""
+    where = dev_stack.settings.kubernetes
+    with (
+        Kube(where.context, where.monitoring_namespace).port_forward(SERVICES["standalone"], PORT) as port,
+        client(f"http://127.0.0.1:{port}") as api,
+    ):
+        yield api
+
+
+@pytest.fixture(scope="module")
+def ask(dev_stack: Stack, prometheus: httpx2.Client) -> Ask:
+    """What a panel shows of the last two minutes."""
+
+    def ask(panel: Panel) -> list[Series]:
+        now = int(time.time())
+        window = Window(now - 120, now, SCRAPE_SECONDS)
+        namespace = dev_stack.settings.kubernetes.namespace
+        return series_of(panel, prometheus, window, namespace=namespace, rate_seconds=4 * SCRAPE_SECONDS)
+
+    return ask
+
+
+def of_each_query(panel: Panel) -> list[Panel]:
+    """A panel for each of a panel's queries, alone."""
+    return [replace(panel, queries=(query,)) for query in panel.queries]
+
+
+def test_every_query_of_every_dashboard_returns_data(dev_stack: Stack, ask: Ask) -> None:
+    wanted = [alone for panel in PANELS for alone in of_each_query(panel)]
+
+    def probe() -> str | None:
+        items(dev_stack)  # ratios and latencies are of requests: without any, they are of nothing
+        empty = [f"{alone.title}: {alone.queries[0].expression}" for alone in wanted if not ask(alone)]
+        return None if not empty else f"{len(empty)} of {len(wanted)} queries have no data:\n" + "\n".join(empty)
+
+    eventually(probe, seconds=SECONDS, pause=5)
+
+
+def test_no_two_series_of_a_panel_have_the_same_name(ask: Ask) -> None:
+    for panel in PANELS:
+        names = Counter(series.name for series in ask(panel))
+        assert all(name.strip() for name in names), panel.title
+        assert [name for name, count in names.items() if count > 1] == [], panel.title
+
+
+def test_the_page_of_a_running_stack_has_every_panel(dev_stack: Stack) -> None:
+    html = draw(dev_stack.settings, int(time.time()))
+    assert html.count('<div class="panel">') == len(PANELS)
+    assert "No data" not in html
