@@ -10,7 +10,6 @@ import pytest
 
 from checks.items import items
 from checks.kube import Kube
-from checks.outcome import eventually
 from checks.stack import Stack
 from checks.web import client
 from components.dashboards import DASHBOARDS
@@ -49,22 +48,24 @@ def ask(dev_stack: Stack, prometheus: httpx2.Client) -> Ask:
     return ask
 
 
-def of_each_query(panel: Panel) -> list[Panel]:
-    """A panel for each of a panel's queries, alone."""
-    return [replace(panel, queries=(query,)) for query in panel.queries]
-
-
-def test_every_query_of_every_dashboard_returns_data(dev_stack: Stack, ask: Ask) -> None:
-    wanted = [alone for panel in PANELS for alone in of_each_query(panel)]
-
-    def probe() -> str | None:
+@pytest.fixture(scope="module")
+def empty(dev_stack: Stack, ask: Ask) -> list[str]:
+    """The queries that still have no data after a while of requests, each behind its panel's title."""
+    alone = [replace(panel, queries=(query,)) for panel in PANELS for query in panel.queries]
+    deadline = time.monotonic() + SECONDS
+    while True:
         items(dev_stack)  # ratios and latencies are of requests: without any, they are of nothing
-        empty = [f"{alone.title}: {alone.queries[0].expression}" for alone in wanted if not ask(alone)]
-        return None if not empty else f"{len(empty)} of {len(wanted)} queries have no data:\n" + "\n".join(empty)
+        found = [f"{one.title}: {one.queries[0].expression}" for one in alone if not ask(one)]
+        if not found or time.monotonic() > deadline:
+            return found
+        time.sleep(5)
 
-    eventually(probe, seconds=SECONDS, pause=5)
+
+def test_every_query_of_every_dashboard_returns_data(empty: list[str]) -> None:
+    assert empty == []
 
 
+@pytest.mark.usefixtures("empty")
 def test_no_two_series_of_a_panel_have_the_same_name(ask: Ask) -> None:
     for panel in PANELS:
         names = Counter(series.name for series in ask(panel))
@@ -72,6 +73,7 @@ def test_no_two_series_of_a_panel_have_the_same_name(ask: Ask) -> None:
         assert [name for name, count in names.items() if count > 1] == [], panel.title
 
 
+@pytest.mark.usefixtures("empty")
 def test_the_page_of_a_running_stack_has_every_panel(dev_stack: Stack) -> None:
     html = draw(dev_stack.settings, int(time.time()))
     assert html.count('<div class="panel">') == len(PANELS)
