@@ -1,5 +1,6 @@
 """One HTML page that needs no server: its charts and its style are in it."""
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from html import escape
@@ -42,7 +43,12 @@ def _panel(panel: Panel, series: Sequence[Series], window: Window) -> str:
         content = _values(panel, series)
     else:
         content = chart.lines(series, panel.unit, window) + _legend(panel, series)
-    return f'<div class="panel"><h4>{escape(panel.title)}</h4><p>{escape(panel.description)}</p>{content}</div>\n'
+    return f'<div class="panel"><h4>{escape(panel.title)}</h4><p>{_prose(panel.description)}</p>{content}</div>\n'
+
+
+def _prose(text: str) -> str:
+    """Text in which backticks stand around what is literal, as in Grafana."""
+    return re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(text))
 
 
 def _values(panel: Panel, series: Sequence[Series]) -> str:

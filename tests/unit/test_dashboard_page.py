@@ -96,15 +96,16 @@ class TestAsking:
 class TestPage:
     def test_every_panel_is_drawn_with_its_title_and_its_description(self) -> None:
         html = drawn(lambda _: wavy("redis-0", "redis-1"))
+        shown = re.sub("</?code>", "`", html)
         for panel in PANELS:
-            assert f"<h4>{escape(panel.title)}</h4><p>{escape(panel.description)}</p>" in html
+            assert f"<h4>{escape(panel.title)}</h4><p>{escape(panel.description)}</p>" in shown
         assert html.count("<svg ") == len([panel for panel in PANELS if panel.kind == "graph"])
         assert "No data" not in html
 
     def test_a_panel_without_series_says_so_and_the_others_are_drawn(self) -> None:
         empty = {"Replay lag", "Primaries"}
         html = drawn(lambda panel: [] if panel.title in empty else wavy("one"))
-        silent = re.findall(r'<h4>([^<]*)</h4><p>[^<]*</p><p class="none">No data</p>', html)
+        silent = re.findall(r'<h4>([^<]*)</h4><p>.*?</p><p class="none">No data</p>', html)
         assert set(silent) == empty
 
     def test_the_page_needs_nothing_from_anywhere(self) -> None:
