@@ -25,6 +25,7 @@ def watched(stack: StackSettings, own: MonitoringSettings, endpoints: list[Metri
         pgpool_children=stack.pgpool.sessions_per_pod,
         slo=own.slo,
         own_prometheus=own.mode == "standalone",
+        interval_seconds=own.scrape_interval_seconds,
         recorded={endpoint.job: endpoint.recorded for endpoint in endpoints if endpoint.recorded},
     )
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 import settings
-from checks import backup, cluster, fastapi, items, pgpool, postgres, redis
+from checks import backup, cluster, fastapi, items, monitoring, pgpool, postgres, redis
 from checks.outcome import CheckError, NotApplicableError
 from checks.stack import Stack
 
@@ -36,6 +36,10 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("pgpool-environment", pgpool.environment),
     ("pgpool-cache", pgpool.query_cache),
     ("items", items.items),
+    ("prometheus-targets", monitoring.targets),
+    ("prometheus-select-count", monitoring.select_count),
+    ("alertmanager", monitoring.alertmanager),
+    ("prometheus-ui", monitoring.ui),
     ("backup", backup.backup),
     ("restore-point-in-time", backup.restore_point_in_time),
 )

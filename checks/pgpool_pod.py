@@ -12,7 +12,7 @@ _LIFETIME = 600  # seconds, for a pod that an interrupted check leaves behind
 
 def in_use(kube: Kube) -> dict[str, str]:
     """The parameters that the stack's pods are given, by name, from whichever place they come."""
-    container = _template(kube)["spec"]["containers"][0]
+    container = _pgpool(_template(kube)["spec"])
     variables = {
         variable["name"].removeprefix(_VARIABLE).lower(): variable.get("value", "")
         for variable in container["env"]
@@ -47,7 +47,7 @@ def pod(template: Object, way: str, parameters: Mapping[str, str]) -> Object:
     It keeps the labels that let it reach PostgreSQL, and loses those that the Service selects.
     """
     spec, metadata = template["spec"], template["metadata"]
-    [container] = spec["containers"]
+    container = _pgpool(spec)
     labels = {name: value for name, value in metadata["labels"].items() if name.endswith("-client")}
     environment = [variable for variable in container["env"] if not variable["name"].startswith(_VARIABLE)]
     sources = [
@@ -61,7 +61,8 @@ def pod(template: Object, way: str, parameters: Mapping[str, str]) -> Object:
         sources.append({"configMap": {"name": NAME}})
     else:
         environment += [{"name": f"{_VARIABLE}{name.upper()}", "value": value} for name, value in parameters.items()]
-    others = [volume for volume in spec["volumes"] if volume["name"] != "config"]
+    mounted = {mount["name"] for mount in container["volumeMounts"]}
+    others = [volume for volume in spec["volumes"] if volume["name"] in mounted - {"config"}]
     mounts = [mount for mount in container["volumeMounts"] if mount["name"] != "config"]
     if sources:
         others.append({"name": "config", "projected": {"defaultMode": 0o440, "sources": sources}})
@@ -81,6 +82,11 @@ def pod(template: Object, way: str, parameters: Mapping[str, str]) -> Object:
             "volumes": others,
         },
     }
+
+
+def _pgpool(spec: Object) -> Object:
+    """The container of Pgpool-II, which an exporter may be beside."""
+    return next(container for container in spec["containers"] if container["name"] == "pgpool")
 
 
 def _template(kube: Kube) -> Object:

@@ -19,7 +19,7 @@ PORT = 9719
 PORT_NAME = "http-metrics"
 CONFIG = "sql-exporter.yaml"
 MOUNT = "/etc/sql-exporter"
-_INTERVAL = "5s"  # well within a scrape interval, so that what is scraped is fresh
+_INTERVAL = "10s"  # within a scrape interval, so that what is scraped is fresh; a session lives for two of them
 _READS = ("SELECT", "SHOW", "TABLE", "VALUES")
 # What sql_exporter says of itself with every series; the pod already says where it is from.
 _OWN_LABELS = ("col", "database", "driver", "host", "sql_job", "user")
@@ -159,7 +159,11 @@ def container(image: str, settings: PgpoolExporter, monitor: Login, database: st
     return {
         **base,
         "args": [f"-config.file={MOUNT}/{CONFIG}", f"-web.listen-address=:{PORT}"],
-        "env": [_from_secret("PGUSER", monitor.username), _from_secret("PGPASSWORD", monitor.password)],
+        "env": [
+            {"name": "LOGLEVEL", "value": "warn"},
+            _from_secret("PGUSER", monitor.username),
+            _from_secret("PGPASSWORD", monitor.password),
+        ],
         "volume_mounts": [{"name": "exporter", "mount_path": MOUNT, "read_only": True}],
     }
 

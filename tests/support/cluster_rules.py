@@ -33,7 +33,11 @@ def pods(graph: Graph) -> tuple[Pod, ...]:
             workload=workload.object_name,
             namespace=workload.props["metadata"]["namespace"],
             labels=workload.pod["metadata"]["labels"],
-            ports={port["name"]: port["containerPort"] for port in workload.container.get("ports", [])},
+            ports={
+                port["name"]: port["containerPort"]
+                for container in workload.containers
+                for port in container.get("ports", [])
+            },
         )
         for workload in graph.workloads()
     )

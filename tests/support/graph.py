@@ -81,10 +81,14 @@ class Resource:
         return self.props["spec"]["template"]
 
     @property
+    def containers(self) -> Sequence[Mapping[str, Any]]:
+        """The containers of a workload's pods."""
+        return self.pod["spec"]["containers"]
+
+    @property
     def container(self) -> Mapping[str, Any]:
-        """The only container of a workload's pods."""
-        (only,) = self.pod["spec"]["containers"]
-        return only
+        """The container that a workload is for; an exporter comes after it."""
+        return self.containers[0]
 
     def masked(self) -> dict[str, Any]:
         """`props` with every secret value as `[secret]`."""
@@ -150,7 +154,8 @@ class Graph:
 
     def images(self) -> set[str]:
         """The images of all pods: of the workloads, of PostgreSQL, and of an operator that the stack installs."""
-        run = {workload.container["image"] for workload in [*self.workloads(), *self.released("Deployment")]}
+        workloads = [*self.workloads(), *self.released("Deployment")]
+        run = {container["image"] for workload in workloads for container in workload.containers}
         return run | {cluster.spec["imageName"] for cluster in self.all("Cluster")}
 
     def passwords(self) -> set[str]:
