@@ -37,6 +37,8 @@ def page(
 
 
 def _panel(panel: Panel, series: Sequence[Series], window: Window) -> str:
+    if panel.kind == "value":
+        series = [one for one in series if one.last is not None]
     if not series:
         content = '<p class="none">No data</p>'
     elif panel.kind == "value":
@@ -52,20 +54,20 @@ def _prose(text: str) -> str:
 
 
 def _values(panel: Panel, series: Sequence[Series]) -> str:
-    items = "".join(f"<div><dt>{escape(one.name)}</dt><dd>{_latest(one, panel)}</dd></div>" for one in series)
+    items = "".join(f"<div><dt>{escape(one.name)}</dt><dd>{_last(one, panel)}</dd></div>" for one in series)
     return f'<dl class="values">{items}</dl>'
 
 
 def _legend(panel: Panel, series: Sequence[Series]) -> str:
     items = "".join(
-        f'<li><i style="background:{color}"></i>{escape(one.name)} <b>{_latest(one, panel)}</b></li>'
+        f'<li><i style="background:{color}"></i>{escape(one.name)} <b>{_last(one, panel)}</b></li>'
         for color, one in zip(chart.colors(len(series)), series, strict=True)
     )
     return f'<ul class="legend">{items}</ul>'
 
 
-def _latest(series: Series, panel: Panel) -> str:
-    return "" if series.latest is None else escape(chart.number(series.latest, panel.unit))
+def _last(series: Series, panel: Panel) -> str:
+    return "" if series.last is None else escape(chart.number(series.last, panel.unit))
 
 
 def _minute(moment: int) -> str:

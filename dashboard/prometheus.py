@@ -44,9 +44,14 @@ class Series:
     values: Sequence[float | None]
 
     @property
-    def latest(self) -> float | None:
-        """The newest value, if there is any."""
-        return next((value for value in reversed(self.values) if value is not None), None)
+    def last(self) -> float | None:
+        """The value at the window's last moment: `None` for a series that has ended, such as an alert that cleared."""
+        return self.values[-1]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no value at all."""
+        return all(value is None for value in self.values)
 
 
 def series_of(
@@ -61,7 +66,7 @@ def series_of(
     for query in panel.queries:
         for labels, values in query_range(client, query.promql(namespace, rate_seconds), window):
             series = Series(query.series_name(labels), values)
-            if series.latest is not None:
+            if not series.is_empty:
                 found.append(series)
     return found
 

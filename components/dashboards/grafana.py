@@ -15,7 +15,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.common import TimeZoneUtc
 from grafana_foundation_sdk.models.dashboard import DashboardCursorSync, DataSourceRef, VariableRefresh, VariableSort
 
-from components.dashboards.model import Dashboard, Panel, Query
+from components.dashboards.model import Dashboard, Panel
 
 _DATASOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 _WIDTH, _HEIGHT = 8, 7  # of Grafana's grid of 24: three panels in a line
@@ -79,9 +79,8 @@ def _panel(panel: Panel) -> timeseries.Panel | stat.Panel:
     drawn.title(panel.title).description(panel.description).unit(panel.unit).no_value("No data")
     drawn.datasource(_DATASOURCE).span(_WIDTH).height(_HEIGHT)
     for number, query in enumerate(panel.queries):
-        drawn.with_target(_target(query).ref_id(ascii_uppercase[number]))
+        target = Dataquery().expr(query.expression).legend_format(query.legend).datasource(_DATASOURCE)
+        # A value is one of now: of a range, Grafana would show the last of a series that has ended, too.
+        target = target.instant() if panel.kind == "value" else target.range()
+        drawn.with_target(target.ref_id(ascii_uppercase[number]))
     return drawn
-
-
-def _target(query: Query) -> Dataquery:
-    return Dataquery().expr(query.expression).legend_format(query.legend).datasource(_DATASOURCE).range()

@@ -11,7 +11,7 @@ _PARTS = ("redis", "postgres", "pgpool", "fastapi")
 _SCOPES = {"scope": _CHOSEN} | {part: f'job="{part}", {_CHOSEN}' for part in _PARTS}
 
 Kind = Literal["graph", "value"]
-"""A line for each series over time, or only its latest value."""
+"""A line for each series over time, or only its value now."""
 
 Unit = Literal["short", "percentunit", "s", "bytes", "Bps", "ops"]
 """A number, a ratio of 0 to 1, seconds, bytes, bytes a second, operations a second; by the names that Grafana has."""

@@ -66,11 +66,10 @@ def test_every_query_of_every_dashboard_returns_data(empty: list[str]) -> None:
 
 
 @pytest.mark.usefixtures("empty")
-def test_no_two_series_of_a_panel_have_the_same_name(ask: Ask) -> None:
+def test_series_of_a_panel_have_names_that_tell_them_apart(ask: Ask) -> None:
     for panel in PANELS:
         names = Counter(series.name for series in ask(panel))
-        assert all(name.strip() for name in names), panel.title
-        assert [name for name, count in names.items() if count > 1] == [], panel.title
+        assert [name for name, count in names.items() if count > 1 or name != name.strip()] == [], panel.title
 
 
 @pytest.mark.usefixtures("empty")

@@ -76,7 +76,7 @@ class TestAsking:
 
     def test_every_series_of_the_answer_is_named_by_its_labels(self) -> None:
         found = asked(CLIENTS, line({"pod": "redis-0"}, "1"), line({"pod": "redis-replica-0"}, "2"))
-        assert [(one.name, one.latest) for one in found] == [("redis-0", 1.0), ("redis-replica-0", 2.0)]
+        assert [(one.name, one.values[0]) for one in found] == [("redis-0", 1.0), ("redis-replica-0", 2.0)]
 
     def test_moments_without_a_sample_and_values_that_are_no_number_are_gaps(self) -> None:
         (series,) = asked(CLIENTS, line({"pod": "redis-0"}, "1", "NaN", "+Inf", "4"))
@@ -122,11 +122,21 @@ class TestPage:
         assert "<img" not in html
         assert "&lt;img src=x onerror=alert(1)&gt;" in html
 
-    def test_every_series_is_named_beside_its_latest_value(self) -> None:
+    def test_every_line_is_named_beside_its_last_value_and_one_that_ended_has_none(self) -> None:
         panel = next(panel for panel in PANELS if panel.title == "Memory of Redis")
-        values = [*[1.0] * (len(WINDOW.moments) - 2), 2**21, None]
-        html = drawn(lambda one: [Series("redis-0", values)] if one is panel else [])
+        before = [1.0] * (len(WINDOW.moments) - 1)
+        series = [Series("redis-0", [*before, 2**21]), Series("redis-1", [*before, None])]
+        html = drawn(lambda one: series if one is panel else [])
         assert "redis-0 <b>2 MiB</b>" in html
+        assert "redis-1 <b></b>" in html
+
+    def test_an_alert_that_has_cleared_is_not_among_those_that_fire(self) -> None:
+        panel = next(panel for panel in PANELS if panel.title == "Firing alerts")
+        before = [1.0] * (len(WINDOW.moments) - 1)
+        series = [Series("Watchdog (none)", [*before, 1.0]), Series("RedisDown (page)", [*before, None])]
+        html = drawn(lambda one: series if one is panel else [])
+        assert "Watchdog (none)" in html
+        assert "RedisDown" not in html
 
     def test_a_line_is_broken_where_there_was_nothing(self) -> None:
         whole, broken = wavy("one"), [Series("one", [*wavy("one")[0].values[:100], *[None] * 41, *[1.0] * 100])]
@@ -176,8 +186,7 @@ class TestCommand:
             yield 1
 
         def moving(request: httpx2.Request) -> Result:
-            start = int(request.url.params["start"])
-            return [{"metric": {"pod": "redis-0"}, "values": [[start + 15, "7"]]}]
+            return [{"metric": {"pod": "redis-0"}, "values": [[int(request.url.params["end"]), "7"]]}]
 
         monkeypatch.setattr(Kube, "port_forward", port_forward)
         monkeypatch.setattr(command, "client", lambda _: prometheus(moving))

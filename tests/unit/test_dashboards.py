@@ -116,6 +116,11 @@ class TestGrafana:
             for panel in dashboard.panels()
         ]
 
+    def test_a_value_is_asked_for_now_and_a_line_over_time(self, dashboard: Dashboard) -> None:
+        for panel in panels_of(MODELS[f"hotstack-{dashboard.name}.json"]):
+            now = panel["type"] == "stat"
+            assert {(target["instant"], target["range"]) for target in panel["targets"]} == {(now, not now)}
+
     def test_the_model_survives_grafanas_own_types(self, dashboard: Dashboard) -> None:
         register_default_plugins()
         model = MODELS[f"hotstack-{dashboard.name}.json"]
