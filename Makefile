@@ -12,7 +12,7 @@ define with_env
 e="$$($(PYTHON) -m cluster env --stack $(STACK) --instance $(INSTANCE))" && eval "$$e" && $(1)
 endef
 
-.PHONY: help up preview down clean env status check test test-unit test-app test-engine test-cluster faults bench \
+.PHONY: help up preview down clean env status check test test-unit test-rules test-app test-engine test-cluster faults bench \
         dashboard fmt lint types schema golden lock
 
 help:  ## this list
@@ -52,10 +52,13 @@ check: $(READY)  ## walk through the running STACK, a line a check; CHECK=NAME f
 dashboard: $(READY)  ## the last hour of the running STACK as one page, for people without a Grafana
 	@$(call with_env,$(PYTHON) -m dashboard --stack $(STACK))
 
-test: lint types test-unit test-app test-engine test-cluster  ## every test that this machine can run
+test: lint types test-unit test-rules test-app test-engine test-cluster  ## every test that this machine can run
 
 test-unit: $(READY)  ## components and settings: no network, no root, no cluster
 	@$(PYTHON) -m pytest tests/unit tests/golden
+
+test-rules: $(READY)  ## every alert fires when it should and not when it should not, by promtool
+	@$(PYTHON) -m pytest tests/rules
 
 test-app: $(READY)  ## the FastAPI service against a real Redis and a real PostgreSQL
 	@$(PYTHON) -m cluster packages

@@ -1,4 +1,4 @@
-"""promtool, which tests rules: out of Debian's package of Prometheus, without installing a server for it."""
+"""promtool, which tests rules: out of Debian's package, without installing anything."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ from cluster import locks, paths
 from cluster.errors import ClusterError
 from cluster.stages import stage
 
-_PACKAGE = "prometheus"
+_OWN_PACKAGE, _SERVERS_PACKAGE = "promtool", "prometheus"  # Debian 13 has one of its own
 _INSIDE = Path("usr", "bin", "promtool")
 
 
@@ -37,8 +37,10 @@ def _fetch(target: Path) -> None:
     with stage("fetching promtool"), tempfile.TemporaryDirectory(dir=target.parent) as work:
         if os.geteuid() == 0:
             _run(["apt-get", "--quiet=2", "--option=DPkg::Lock::Timeout=300", "update"], work)
-        _run(["apt-get", "--quiet=2", "download", _PACKAGE], work)
-        [package] = Path(work).glob(f"{_PACKAGE}_*.deb")
+        own = subprocess.run(["apt-cache", "show", _OWN_PACKAGE], capture_output=True).returncode == 0
+        name = _OWN_PACKAGE if own else _SERVERS_PACKAGE
+        _run(["apt-get", "--quiet=2", "download", name], work)
+        [package] = Path(work).glob(f"{name}_*.deb")
         _run(["dpkg-deb", "--extract", str(package), "content"], work)
         Path(work, "content", _INSIDE).rename(target)
 
