@@ -28,7 +28,7 @@ def test_a_golden_holds_no_secret_and_no_tag_of_a_built_image(stack: str) -> Non
     assert text.count("[secret]") == sum(len(secret.secrets) for secret in graph.all("Secret")) > 0
     assert not any(password in text for password in graph.passwords())
     built = [image for image in graph.images() if image.startswith("hotstack/")]
-    assert len(built) == (6 if stack == "dev" else 0)
+    assert len(built) == (10 if stack == "dev" else 0)
     assert not any(image in text for image in built)
 
 

@@ -178,6 +178,7 @@ class TestCommandLine:
             *("redis-port-forward", "redis-test-pod", "network-policy", "kube-system-pods", "fastapi-node-port"),
             *("fastapi-config", "ingress-cache", "postgres-roles", "postgres-replication", "pgpool-nodes"),
             *("pgpool-balance", "pgpool-writes", "pgpool-config-map", "pgpool-environment", "pgpool-cache", "items"),
+            *("prometheus-targets", "prometheus-select-count", "alertmanager", "prometheus-ui"),
             *("backup", "restore-point-in-time"),
         ]
 

@@ -23,6 +23,16 @@ SHAPES: dict[str, Overrides] = {
     "snapshots on a storage class": {"redis": {"persistence": {"mode": "rdb", "storageClass": "fast"}}},
     "no exposure": {"fastapi": {"nodePort": None, "ingress": None}},
     "PostgreSQL by KubeDB": {"postgres": {"engine": "kubedb", "cloudnativePg": None, "kubedb": {}}},
+    "metrics by pgpool2_exporter, for an operator of the cluster's": {
+        "pgpool": {"exporter": {"exporter": "pgpool2_exporter"}},
+        "monitoring": {"mode": "operator", "standalone": None, "operator": {}},
+    },
+    "no metrics": {"redis": {"exporter": None}, "pgpool": {"exporter": None}, "monitoring": None},
+    "alerts to people": {
+        "monitoring": {
+            "standalone": {"receiver": {"slack": {"channel": "#ops", "url": {"secretName": "s", "secretKey": "url"}}}}
+        }
+    },
     "PostgreSQL alone, by an operator that is there": {
         "postgres": {
             "instances": 1,
@@ -49,11 +59,14 @@ CONTRACT = {
     ("Deployment", "pgpool"),
     ("Service", "pgpool"),
     ("ConfigMap", "pgpool-config"),
+    ("Service", "pgpool-stats"),
 }
+FOR_OTHER_NAMESPACES = ("Role", "RoleBinding")  # in which Prometheus may look
 WAYS_TO_POSTGRES = ("postgres", "postgresRead", "pgpool")
-COMPONENTS = {"RedisStack", "FastApiApp", "PostgresHA", "PgpoolLB"}
+COMPONENTS = {"RedisStack", "FastApiApp", "PostgresHA", "PgpoolLB", "Monitoring"}
 # Made by the operator out of the Cluster; see its documentation of certificates.
 MADE_BY_OPERATORS = {("Secret", "hot-postgres-ca"), ("Secret", "hot-postgres-server")}
+MADE_BY_KUBERNETES = {("ConfigMap", "kube-root-ca.crt")}
 
 
 @pytest.mark.parametrize("version", [openapi.OLDEST, openapi.NEWEST])
@@ -176,17 +189,18 @@ def test_every_object_goes_to_the_cluster_that_the_stack_file_names(graph: Graph
     assert {resource.provider for resource in graph.objects()} == {"kubernetes"}
 
 
-def test_every_object_but_the_namespace_is_in_it_and_comes_after_it(graph: Graph) -> None:
-    (namespace,) = graph.all("Namespace")
+def test_every_object_is_in_a_namespace_of_the_stack_and_comes_after_it(graph: Graph) -> None:
+    namespaces = {namespace.object_name: namespace.urn for namespace in graph.all("Namespace")}
+    assert namespaces.keys() <= {graph.outputs["namespace"], "monitoring"}
     for resource in graph.objects():
-        if resource is not namespace:
-            assert resource.props["metadata"]["namespace"] == namespace.object_name == graph.outputs["namespace"]
-            assert namespace.urn in resource.dependencies
+        if resource.kind not in ("Namespace", *FOR_OTHER_NAMESPACES):
+            assert namespaces[resource.props["metadata"]["namespace"]] in resource.dependencies
 
 
 def test_the_namespace_enforces_what_the_stack_file_says_and_warns_about_the_rest() -> None:
     def levels(stack: str) -> dict[str, str]:
-        (namespace,) = build(stack).all("Namespace")
+        graph = build(stack)
+        namespace = graph.one("Namespace", graph.outputs["namespace"])
         labels = namespace.props["metadata"]["labels"]
         return {mode: labels[f"pod-security.kubernetes.io/{mode}"] for mode in ("enforce", "warn")}
 
@@ -235,7 +249,7 @@ def test_pods_come_after_the_policy_that_guards_them(graph: Graph) -> None:
 
 
 def test_every_volume_and_every_variable_refers_to_an_object_of_the_stack(graph: Graph) -> None:
-    there = {(resource.kind, resource.object_name) for resource in graph.objects()} | MADE_BY_OPERATORS
+    there = {(resource.kind, resource.object_name) for resource in graph.objects()} | MADE_BY_OPERATORS | MADE_BY_KUBERNETES
     for workload in graph.workloads():
         assert set(references(workload)) <= there
 
@@ -251,8 +265,9 @@ def references(workload: Resource) -> Iterator[tuple[str, str]]:
             if "secret" in source:
                 # A volume and a projection have the name under different keys.
                 yield "Secret", source["secret"].get("secretName") or source["secret"]["name"]
-    for source in workload.container.get("envFrom", []):
-        yield "ConfigMap", source["configMapRef"]["name"]
+    for container in workload.containers:
+        for source in container.get("envFrom", []):
+            yield "ConfigMap", source["configMapRef"]["name"]
     for name, _ in secret_keys(workload):
         yield "Secret", name
 
@@ -266,7 +281,7 @@ def test_every_key_that_pods_take_out_of_a_secret_of_the_stack_is_in_it(graph: G
 
 def secret_keys(workload: Resource) -> Iterator[tuple[str, str]]:
     """Name and key of each Secret that the pods of a workload take a single key of."""
-    for variable in workload.container.get("env", []):
+    for variable in (item for container in workload.containers for item in container.get("env", [])):
         if "secretKeyRef" in variable.get("valueFrom", {}):
             yield variable["valueFrom"]["secretKeyRef"]["name"], variable["valueFrom"]["secretKeyRef"]["key"]
     for volume in workload.pod["spec"].get("volumes", []):
@@ -278,7 +293,9 @@ def test_every_mount_is_of_a_volume_and_every_volume_is_mounted(graph: Graph) ->
     for workload in graph.workloads():
         claims = [claim["metadata"]["name"] for claim in workload.spec.get("volumeClaimTemplates", [])]
         volumes = [*claims, *(volume["name"] for volume in workload.pod["spec"].get("volumes", []))]
-        assert sorted(volumes) == sorted(mount["name"] for mount in workload.container["volumeMounts"])
+        mounts = [mount["name"] for container in workload.containers for mount in container.get("volumeMounts", [])]
+        assert len(volumes) == len(set(volumes))
+        assert set(volumes) == set(mounts)
 
 
 def test_config_maps_and_secrets_of_fixed_names_can_be_changed_in_place(graph: Graph) -> None:

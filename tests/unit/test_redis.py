@@ -81,7 +81,7 @@ def test_a_standalone_redis_has_one_workload_and_no_read_service() -> None:
     graph = build_redis(**STANDALONE)
     assert [workload.object_name for workload in redis_workloads(graph)] == ["redis"]
     services = {service.object_name for service in graph.all("Service") if service.name.startswith("redis-")}
-    assert services == {"redis-service", "redis-headless"}
+    assert services == {"redis-service", "redis-headless", "redis-metrics"}
     assert "redisRead" not in build("dev", {"redis": STANDALONE}).outputs
 
 

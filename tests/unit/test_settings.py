@@ -160,7 +160,8 @@ REFUSED: dict[str, tuple[Overrides, str]] = {
     "more sessions than a pod of Pgpool-II serves": (
         {"fastapi": {"replicas": 3}},
         "hotstack:fastapi may open 40 sessions (pods in a rollout x database.poolSize, to write and, without standbys, "
-        "to read), and a pod of hotstack:pgpool serves 31 (numInitChildren - reservedConnections)",
+        "to read), and a pod of hotstack:pgpool serves 30 (numInitChildren - reservedConnections, and one less where it "
+        "has an exporter)",
     ),
 }
 
@@ -220,9 +221,11 @@ def test_the_service_may_open_as_many_sessions_as_one_pod_of_pgpool_serves_and_n
         return {"pgpool": {"pooling": {"numInitChildren": count, "reservedConnections": 1}}}
 
     two_pods_and_one_in_a_rollout = 2 * 3 * 5
-    assert settings.parse("dev", config("dev", with_children(two_pods_and_one_in_a_rollout + 1)))
+    reserved_and_the_exporter = 2
+    enough = two_pods_and_one_in_a_rollout + reserved_and_the_exporter
+    assert settings.parse("dev", config("dev", with_children(enough)))
     with pytest.raises(SettingsError, match=r"may open 30 sessions .* serves 29"):
-        settings.parse("dev", config("dev", with_children(two_pods_and_one_in_a_rollout)))
+        settings.parse("dev", config("dev", with_children(enough - 1)))
 
 
 def test_all_errors_of_a_stack_file_are_told_at_once() -> None:
