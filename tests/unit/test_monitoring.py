@@ -1,0 +1,497 @@
+"""Monitoring: what is discovered and scraped, who may do what, and what is refused."""
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.cluster_rules import may_connect, stranger
+from tests.support.graph import Graph
+from tests.support.program import Overrides, attempt, build
+
+PROMETHEUS = "monitoring"
+START = Path(__file__).parents[2] / "components" / "prometheus_files" / "start.sh"
+SECRET = {"secretName": "mine", "secretKey": "key"}
+
+
+def config(graph: Graph) -> dict[str, Any]:
+    return yaml.safe_load(graph.one("ConfigMap", "prometheus-config").props["data"]["prometheus.yml"])
+
+
+def relabeled(rules: list[Mapping[str, Any]], labels: Mapping[str, str]) -> dict[str, str] | None:
+    """The labels after Prometheus' relabelings, of which those that the stack uses are known here; `None` if dropped."""
+    result = dict(labels)
+    for rule in rules:
+        value = ";".join(result.get(name, "") for name in rule["source_labels"])
+        match = re.fullmatch(rule.get("regex", "(.*)"), value, re.DOTALL)
+        if rule.get("action") in ("keep", "drop"):
+            if (match is None) == (rule["action"] == "keep"):
+                return None
+        elif match is not None:
+            template = re.sub(r"\$\{?(\d+)\}?", r"\\\1", rule.get("replacement", "$1"))
+            result[rule["target_label"]] = match.expand(template)
+    return {name: value for name, value in result.items() if value}
+
+
+def discovered(service: Mapping[str, Any], pod: str, address: str) -> dict[str, str]:
+    """What Prometheus' discovery knows of an endpoint of a Service."""
+    metadata = service["metadata"]
+
+    def escaped(name: str) -> str:
+        return re.sub(r"[^a-zA-Z0-9_]", "_", name)
+
+    return {
+        "__address__": address,
+        "__scheme__": "http",
+        "__metrics_path__": "/metrics",
+        "__meta_kubernetes_namespace": metadata["namespace"],
+        "__meta_kubernetes_service_name": metadata["name"],
+        "__meta_kubernetes_pod_name": pod,
+        "__meta_kubernetes_pod_phase": "Running",
+        **{f"__meta_kubernetes_service_label_{escaped(key)}": value for key, value in metadata["labels"].items()},
+        **{
+            f"__meta_kubernetes_service_annotation_{escaped(key)}": value
+            for key, value in metadata.get("annotations", {}).items()
+        },
+    }
+
+
+class TestDiscovery:
+    @pytest.mark.parametrize(
+        ("service", "job", "port"),
+        [
+            ("redis-metrics", "redis", 9121),
+            ("pgpool-stats", "pgpool", 9719),
+            ("postgres-metrics", "postgres", 9187),
+            ("fastapi-service", "fastapi", 8000),
+            ("prometheus", "prometheus", 9090),
+            ("alertmanager", "alertmanager", 9093),
+        ],
+    )
+    def test_a_part_is_scraped_at_its_port_under_its_name(self, service: str, job: str, port: int) -> None:
+        graph = build("dev")
+        labels = discovered(graph.one("Service", service).props, f"{job}-0", "10.0.0.1:1")
+        [scrape] = config(graph)["scrape_configs"]
+        found = relabeled(scrape["relabel_configs"], labels)
+        assert found is not None
+        assert found["__address__"] == f"10.0.0.1:{port}"
+        assert (found["job"], found["service"], found["pod"]) == (job, service, f"{job}-0")
+        assert found["namespace"] == ("monitoring" if job in ("prometheus", "alertmanager") else "demo")
+
+    def test_services_that_do_not_ask_for_it_and_pods_that_are_done_are_not_scraped(self) -> None:
+        graph = build("dev")
+        [scrape] = config(graph)["scrape_configs"]
+        quiet = discovered(graph.one("Service", "redis-service").props, "redis-0", "10.0.0.1:6379")
+        done = discovered(graph.one("Service", "redis-metrics").props, "redis-0", "10.0.0.1:9121")
+        assert relabeled(scrape["relabel_configs"], quiet) is None
+        assert relabeled(scrape["relabel_configs"], done | {"__meta_kubernetes_pod_phase": "Succeeded"}) is None
+
+    def test_prometheus_may_only_look_and_only_where_it_scrapes(self) -> None:
+        graph = build("dev")
+        [scrape] = config(graph)["scrape_configs"]
+        [where] = scrape["kubernetes_sd_configs"]
+        assert where["role"] == "endpointslice"
+        allowed = {role.props["metadata"]["namespace"] for role in graph.all("Role")}
+        assert allowed == set(where["namespaces"]["names"]) == {"demo", "monitoring", "kube-system", "traefik"}
+        for role in graph.all("Role"):
+            assert {verb for rule in role.props["rules"] for verb in rule["verbs"]} == {"get", "list", "watch"}
+            resources = {resource for rule in role.props["rules"] for resource in rule["resources"]}
+            assert resources == {"services", "pods", "endpointslices"}
+        for binding in graph.all("RoleBinding"):
+            assert binding.props["subjects"] == [
+                {"kind": "ServiceAccount", "name": "prometheus", "namespace": "monitoring"}
+            ]
+        assert not graph.all("ClusterRole")
+
+    def test_prometheus_alone_is_given_a_token(self) -> None:
+        graph = build("dev")
+        with_token = [
+            workload.object_name
+            for workload in graph.workloads()
+            if "serviceAccountToken" in json.dumps(workload.pod["spec"].get("volumes", []))
+        ]
+        assert with_token == ["prometheus"]
+
+    @pytest.mark.parametrize(("workload", "port"), [("redis", 9121), ("redis-replica", 9121), ("pgpool", 9719)])
+    def test_the_scraper_reaches_exporters_and_strangers_do_not(self, workload: str, port: int) -> None:
+        graph = build("dev")
+        assert may_connect(graph, stranger("monitoring"), workload, port)
+        assert not may_connect(graph, stranger("demo"), workload, port)
+        assert not may_connect(graph, stranger("monitoring"), workload, 6379)
+
+    def test_a_target_that_sends_garbage_without_end_is_cut_off(self) -> None:
+        [scrape] = config(build("dev"))["scrape_configs"]
+        assert (scrape["sample_limit"], scrape["body_size_limit"]) == (5000, "10MB")
+
+    def test_a_target_that_hangs_is_given_up_before_the_next_scrape(self) -> None:
+        for seconds in (5, 15, 300):
+            settings = config(build("dev", {"monitoring": {"scrapeIntervalSeconds": seconds}}))["global"]
+            assert int(settings["scrape_timeout"][:-1]) < seconds
+
+
+class TestNamesOfPgpool:
+    def renamed(self, **labels: str) -> dict[str, str] | None:
+        [scrape] = config(build("dev"))["scrape_configs"]
+        own = {"driver": "postgres", "host": "localhost:9999", "database": "app", "sql_job": "pgpool", "user": "u"}
+        return relabeled(scrape["metric_relabel_configs"], {**own, **labels})
+
+    def test_series_of_sql_exporter_get_the_names_of_pgpool2_exporter(self) -> None:
+        node = {"node_id": "0", "hostname": "rw", "port": "5432", "role": "primary"}
+        for column in ("select_cnt", "replication_delay"):
+            found = self.renamed(__name__="sql_pool_nodes", col=column, status="up", **node)
+            assert found == {"__name__": f"pgpool2_pool_nodes_{column}", **node}
+        found = self.renamed(__name__="sql_pool_cache", col="cache_hit_ratio")
+        assert found == {"__name__": "pgpool2_pool_cache_cache_hit_ratio"}
+
+    def test_series_of_custom_queries_and_of_others_are_left_as_they_are(self) -> None:
+        for name in ("sql_mine", "redis_up"):
+            found = self.renamed(__name__=name, col="count")
+            assert found is not None
+            assert (found["__name__"], found["col"], found["database"]) == (name, "count", "app")
+
+    def test_of_postgresqls_parameters_only_limits_are_kept(self) -> None:
+        assert self.renamed(__name__="cnpg_pg_settings_setting", name="max_connections") is not None
+        assert self.renamed(__name__="cnpg_pg_settings_setting", name="work_mem") is None
+        assert self.renamed(__name__="cnpg_pg_settings_setting", name="min_wal_size") is None
+
+    def test_what_pgpool2_exporter_counts_by_itself_is_recorded_for_sql_exporter_only(self) -> None:
+        def recorded(overrides: Overrides) -> set[str]:
+            rules = build("dev", overrides).one("ConfigMap", "prometheus-rules").props["data"]["pgpool.yaml"]
+            return {rule["record"] for rule in yaml.safe_load(rules)["groups"][0]["rules"] if "record" in rule}
+
+        names = {"pgpool2_up", "pgpool2_frontend_total", "pgpool2_frontend_used", "pgpool2_pool_nodes_status"}
+        assert recorded({}) >= names
+        assert not recorded({"pgpool": {"exporter": {"exporter": "pgpool2_exporter"}}}) & names
+
+
+class TestExporters:
+    def test_an_exporter_has_no_probe_so_that_a_pod_is_ready_without_it(self) -> None:
+        graph = build("dev")
+        for kind, name in (("StatefulSet", "redis"), ("StatefulSet", "redis-replica"), ("Deployment", "pgpool")):
+            exporter = graph.one(kind, name).containers[1]
+            assert exporter["name"] == "metrics"
+            assert [key for key in exporter if key.endswith("Probe")] == []
+
+    @pytest.mark.parametrize("image", ["redis-exporter", "sql-exporter"])
+    def test_an_exporter_that_ends_does_not_end_its_container(self, image: str, tmp_path: Path) -> None:
+        script = START.parents[2] / "images" / image / "start.sh"
+        ended = tmp_path / "ended"
+        (tmp_path / f"prometheus-{image}").write_text(f"#!/bin/sh\necho once >> {ended}\nexit 3\n")
+        (tmp_path / "sleep").write_text(f"#!/bin/sh\n[ $(wc -l < {ended}) -lt 3 ] || kill $PPID\n")
+        for program in tmp_path.iterdir():
+            program.chmod(0o755)
+        done = subprocess.run(
+            ["sh", str(script)],
+            env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+            timeout=20,
+        )
+        assert ended.read_text() == "once\n" * 3
+        assert "ended with 3, and is started anew" in done.stderr
+        assert done.returncode == 0, "when it is told to end, it does"
+
+    def test_the_password_of_redis_is_a_file_for_its_exporter(self) -> None:
+        graph = build("dev", {"redis": {"auth": {"mode": "generated"}}})
+        for name in ("redis", "redis-replica"):
+            exporter = graph.one("StatefulSet", name).containers[1]
+            assert exporter["env"] == [{"name": "PASSWORD_FILE", "value": "/etc/redis-auth/password"}]
+            assert exporter["volumeMounts"] == [{"name": "auth", "mountPath": "/etc/redis-auth", "readOnly": True}]
+
+    def test_pgpools_exporter_logs_in_as_the_role_that_reads_statistics(self) -> None:
+        exporter = build("dev").one("Deployment", "pgpool").containers[1]
+        found = {
+            item["name"]: (item["valueFrom"]["secretKeyRef"]["name"], item["valueFrom"]["secretKeyRef"]["key"])
+            for item in exporter["env"]
+            if "valueFrom" in item
+        }
+        assert found == {
+            "PGUSER": ("hot-postgres-monitor", "username"),
+            "PGPASSWORD": ("hot-postgres-monitor", "password"),
+        }
+
+    def test_a_custom_query_is_asked_beside_the_exporters_own(self) -> None:
+        query = {"name": "items", "help": "Items.", "values": ["count"], "query": "SELECT count(*) FROM items;"}
+        graph = build("dev", {"pgpool": {"exporter": {"customQueries": [query]}}})
+        files = graph.one("ConfigMap", "pgpool-exporter").props["data"]
+        [job] = yaml.safe_load(files["sql-exporter.yaml"])["jobs"]
+        assert job["queries"][-1] == {**query, "labels": [], "query": "SELECT count(*) FROM items"}
+        assert len(job["queries"]) == 7
+        before, after = (it.one("Deployment", "pgpool").pod["metadata"]["annotations"] for it in (build("dev"), graph))
+        assert before != after, "pods read the file at their start"
+
+
+class TestAlertmanager:
+    def config(self, receiver: Mapping[str, Any] | None) -> dict[str, Any]:
+        graph = build("dev", {"monitoring": {"standalone": {"receiver": receiver}}} if receiver else {})
+        return yaml.safe_load(graph.one("ConfigMap", "alertmanager-config").props["data"]["alertmanager.yml"])
+
+    @pytest.mark.parametrize(
+        ("receiver", "expected"),
+        [
+            ({"webhook": {"url": SECRET}}, {"webhook_configs": [{"url_file": "/run/secrets/receiver/secret"}]}),
+            (
+                {"pagerduty": {"routingKey": SECRET}},
+                {"pagerduty_configs": [{"routing_key_file": "/run/secrets/receiver/secret"}]},
+            ),
+            (
+                {"slack": {"channel": "#ops", "url": SECRET}},
+                {"slack_configs": [{"channel": "#ops", "api_url_file": "/run/secrets/receiver/secret"}]},
+            ),
+            (
+                {
+                    "email": {
+                        **{"to": "ops@example.com", "sender": "hotstack@example.com"},
+                        **{"smarthost": "mail.example.com:587", "username": "hotstack", "password": SECRET},
+                    }
+                },
+                {
+                    "email_configs": [
+                        {
+                            **{"to": "ops@example.com", "from": "hotstack@example.com"},
+                            **{"smarthost": "mail.example.com:587", "auth_username": "hotstack"},
+                            "auth_password_file": "/run/secrets/receiver/secret",
+                        }
+                    ]
+                },
+            ),
+        ],
+        ids=["webhook", "pagerduty", "slack", "email"],
+    )
+    def test_a_receiver_reads_its_secret_from_a_file(
+        self, receiver: Mapping[str, Any], expected: Mapping[str, Any]
+    ) -> None:
+        [people, _] = self.config(receiver)["receivers"]
+        assert people == {"name": "people", **expected}
+        graph = build("dev", {"monitoring": {"standalone": {"receiver": receiver}}})
+        [volume] = [
+            item
+            for item in graph.one("StatefulSet", "alertmanager").pod["spec"]["volumes"]
+            if item["name"] == "receiver"
+        ]
+        assert volume["secret"]["secretName"] == "mine"
+        assert volume["secret"]["items"] == [{"key": "key", "path": "secret"}]
+
+    def test_without_a_receiver_nobody_is_told_and_alertmanager_runs_all_the_same(self) -> None:
+        [people, check] = self.config(None)["receivers"]
+        assert people == {"name": "people"}
+        assert check["webhook_configs"] == [{"url": "http://alert-check.monitoring.svc:8080/", "send_resolved": False}]
+
+    def test_the_alert_of_the_check_goes_to_no_people(self) -> None:
+        routes = {route["matchers"][0]: route["receiver"] for route in self.config(None)["route"]["routes"]}
+        assert routes == {'alertname="HotstackCheck"': "alert-check", 'alertname="Watchdog"': "people"}
+
+
+class TestStart:
+    """start.sh, with stand-ins for the programs that it runs."""
+
+    def started(self, tmp_path: Path, *bad: str) -> tuple[dict[str, str], subprocess.CompletedProcess[str]]:
+        programs, given, used = (tmp_path / name for name in ("bin", "rules", "run"))
+        for folder in (programs, given, used):
+            folder.mkdir(exist_ok=True)
+        (programs / "promtool").write_text(
+            '#!/bin/sh\n! grep -q broken "$3" || { echo "line 1: broken" >&2; exit 1; }\n'
+        )
+        (programs / "prometheus").write_text('#!/bin/sh\necho "prometheus $*"\n')
+        for program in programs.iterdir():
+            program.chmod(0o755)
+        for name in ("redis", "pgpool"):
+            (given / f"{name}.yaml").write_text("broken" if name in bad else "groups: []")
+        done = subprocess.run(
+            ["sh", str(START), "--config.file=x"],
+            env={"PATH": f"{programs}:{os.environ['PATH']}", "RULES": str(given), "RUN": str(used)},
+            capture_output=True,
+            text=True,
+            timeout=20,
+        )
+        return {path.name: path.read_text() for path in used.glob("*.yaml")}, done
+
+    def test_prometheus_starts_with_the_rules_that_it_is_given(self, tmp_path: Path) -> None:
+        files, done = self.started(tmp_path)
+        assert files == {"redis.yaml": "groups: []", "pgpool.yaml": "groups: []"}
+        assert done.stdout == "prometheus --config.file=x\n"
+
+    def test_a_rule_file_that_cannot_be_read_is_an_alert_and_prometheus_starts(self, tmp_path: Path) -> None:
+        files, done = self.started(tmp_path, "pgpool")
+        assert done.stdout == "prometheus --config.file=x\n"
+        assert "the rule file pgpool.yaml is left out" in done.stderr
+        assert "line 1: broken" in done.stderr
+        assert files["redis.yaml"] == "groups: []"
+        [group] = yaml.safe_load(files["pgpool.yaml"])["groups"]
+        [rule] = group["rules"]
+        assert (rule["alert"], rule["expr"]) == ("PrometheusRuleFileRejected", "vector(1)")
+        assert rule["labels"] == {"severity": "ticket", "file": "pgpool.yaml"}
+        assert (START.parents[2] / rule["annotations"]["runbook_url"]).is_file()
+
+    def test_a_file_that_was_mended_is_used_after_the_next_start(self, tmp_path: Path) -> None:
+        self.started(tmp_path, "pgpool")
+        files, _ = self.started(tmp_path)
+        assert files["pgpool.yaml"] == "groups: []"
+
+
+class TestServers:
+    def test_series_are_forgotten_by_time_and_by_size(self) -> None:
+        arguments = build("dev").one("StatefulSet", "prometheus").container["args"]
+        assert "--storage.tsdb.retention.time=7d" in arguments
+        assert f"--storage.tsdb.retention.size={2**30}B" in arguments
+
+    def test_a_change_of_rules_or_of_what_is_scraped_rolls_prometheus_and_nothing_else(self) -> None:
+        def annotations(name: str, overrides: Overrides) -> Mapping[str, str]:
+            return build("dev", overrides).one("StatefulSet", name).pod["metadata"]["annotations"]
+
+        changed = {"monitoring": {"scrapeIntervalSeconds": 30}}
+        assert annotations("prometheus", changed) != annotations("prometheus", {})
+        assert annotations("alertmanager", changed) == annotations("alertmanager", {})
+
+    def test_nobody_from_another_namespace_reaches_prometheus_or_alertmanager(self) -> None:
+        graph = build("dev")
+        for server, port in (("prometheus", 9090), ("alertmanager", 9093)):
+            assert may_connect(graph, stranger("monitoring"), server, port)
+            assert not may_connect(graph, stranger("demo"), server, port)
+
+
+class TestOperator:
+    def test_a_service_is_watched_where_there_is_one_and_pods_where_there_is_none(self) -> None:
+        graph = build("prod")
+        assert {item.object_name for item in graph.all("ServiceMonitor")} == {
+            *("hotstack-redis", "hotstack-pgpool", "hotstack-fastapi")
+        }
+        [pods] = graph.all("PodMonitor")
+        assert pods.spec["selector"] == {"matchLabels": {"cnpg.io/cluster": "hot-postgres"}}
+        assert not graph.all("Role")
+        assert [item.object_name for item in graph.all("Namespace")] == ["hotstack"]
+
+    def test_a_monitor_picks_one_service_and_a_port_that_it_has(self) -> None:
+        graph = build("prod")
+        for monitor in graph.all("ServiceMonitor"):
+            wanted = monitor.spec["selector"]["matchLabels"].items()
+            [endpoint] = monitor.spec["endpoints"]
+            found = [
+                service.object_name
+                for service in graph.all("Service")
+                if wanted <= service.props["metadata"]["labels"].items()
+                and endpoint["port"] in [port["name"] for port in service.spec["ports"]]
+            ]
+            assert len(found) == 1
+
+    def test_both_modes_name_series_and_rules_alike(self) -> None:
+        dev, operator = (
+            build("dev"),
+            build("dev", {"monitoring": {"mode": "operator", "standalone": None, "operator": {}}}),
+        )
+        [rules] = operator.all("PrometheusRule")
+        own = {name.removesuffix(".yaml") for name in dev.one("ConfigMap", "prometheus-rules").props["data"]}
+        assert {group["name"] for group in rules.spec["groups"]} == own - {"prometheus"}
+        [endpoint] = operator.one("ServiceMonitor", "hotstack-pgpool").spec["endpoints"]
+        assert endpoint["relabelings"] == [{"targetLabel": "job", "replacement": "pgpool"}]
+        [scrape] = config(dev)["scrape_configs"]
+        names = {rule.get("replacement") for rule in scrape["metric_relabel_configs"]}
+        assert "pgpool2_${1}_${2}" in names & {rule.get("replacement") for rule in endpoint["metricRelabelings"]}
+
+    def test_objects_carry_the_labels_by_which_the_operator_picks_them(self) -> None:
+        graph = build("prod")
+        for kind in ("ServiceMonitor", "PodMonitor", "PrometheusRule"):
+            for item in graph.all(kind):
+                assert item.props["metadata"]["labels"]["release"] == "kube-prometheus-stack"
+
+    def test_dashboards_are_config_maps_that_a_grafana_finds(self) -> None:
+        boards = [
+            item
+            for item in build("prod").all("ConfigMap")
+            if item.props["metadata"]["labels"].get("grafana_dashboard") == "1"
+        ]
+        assert len(boards) == 5
+        for board in boards:
+            [(file, text)] = board.props["data"].items()
+            assert file.endswith(".json")
+            assert json.loads(text)["panels"]
+
+
+REFUSED: dict[str, tuple[Overrides, str]] = {
+    "a receiver without its secret": (
+        {"monitoring": {"standalone": {"receiver": {"slack": {"channel": "#ops"}}}}},
+        "hotstack:monitoring.standalone.receiver.slack.url: missing, and there is no default",
+    ),
+    "a receiver whose secret is a value": (
+        {"monitoring": {"standalone": {"receiver": {"webhook": {"url": "https://example.com/key"}}}}},
+        "hotstack:monitoring.standalone.receiver.webhook.url: got",
+    ),
+    "two receivers": (
+        {"monitoring": {"standalone": {"receiver": {"webhook": {"url": SECRET}, "pagerduty": {"routingKey": SECRET}}}}},
+        "expected exactly one of `webhook`, `email`, `slack` and `pagerduty`, got webhook, pagerduty",
+    ),
+    "an objective over 100 %": (
+        {"monitoring": {"slo": {"availability": 100.1}}},
+        "hotstack:monitoring.slo.availability: got 100.1",
+    ),
+    "a mode without its part": (
+        {"monitoring": {"mode": "operator"}},
+        "expected `standalone` with mode `standalone`, and only then",
+    ),
+    "more series than the volume holds": (
+        {"monitoring": {"standalone": {"retention": {"size": "2Gi"}}}},
+        "`retention.size` 2Gi leaves nothing of `storage.size` 2Gi",
+    ),
+    "a custom query with a bad name": (
+        {
+            "pgpool": {
+                "exporter": {"customQueries": [{"name": "9 lives", "help": "x", "values": ["v"], "query": "SELECT 1"}]}
+            }
+        },
+        'hotstack:pgpool.exporter.customQueries[0].name: got "9 lives"',
+    ),
+    "a custom query of a name that is taken": (
+        {
+            "pgpool": {
+                "exporter": {
+                    "customQueries": [{"name": "pool_nodes", "help": "x", "values": ["v"], "query": "SELECT 1 AS v"}]
+                }
+            }
+        },
+        "customQueries: pool_nodes is there already",
+    ),
+    "a custom query that writes": (
+        {
+            "pgpool": {
+                "exporter": {
+                    "customQueries": [{"name": "mine", "help": "x", "values": ["v"], "query": "DELETE FROM items"}]
+                }
+            }
+        },
+        "got 'DELETE FROM items'; expected one statement that begins with SELECT, SHOW, TABLE, VALUES",
+    ),
+    "a custom query of two statements": (
+        {
+            "pgpool": {
+                "exporter": {
+                    "customQueries": [{"name": "mine", "help": "x", "values": ["v"], "query": "SELECT 1; DROP TABLE x"}]
+                }
+            }
+        },
+        "expected one statement",
+    ),
+    "a custom query for an exporter that takes none": (
+        {
+            "pgpool": {
+                "exporter": {
+                    "exporter": "pgpool2_exporter",
+                    "customQueries": [{"name": "mine", "help": "x", "values": ["v"], "query": "SELECT 1 AS v"}],
+                }
+            }
+        },
+        "`customQueries` need exporter `sql_exporter`",
+    ),
+}
+
+
+@pytest.mark.parametrize(("overrides", "expected"), REFUSED.values(), ids=REFUSED)
+def test_what_cannot_work_is_refused_before_anything_exists(overrides: Overrides, expected: str) -> None:
+    outcome = attempt("dev", overrides)
+    assert expected in str(outcome.error)
+    assert outcome.graph.resources == ()
