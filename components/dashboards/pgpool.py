@@ -37,7 +37,7 @@ _NODES = Row(
         ),
         Panel(
             title="SELECTs by backend",
-            description="SELECTs a second that each backend got. The primary gets none while there are standbys.",
+            description="SELECTs a second that each backend got. The primary's are those that a standby cannot answer.",
             unit="ops",
             queries=(
                 Query(
@@ -83,14 +83,6 @@ _CLIENTS = Row(
                     ' / on (namespace) group_left () hotstack:pgpool_children:expected{namespace="$namespace"}',
                     "{{pod}}",
                 ),
-            ),
-        ),
-        Panel(
-            title="Clients by login",
-            description="Who the clients are: role and database.",
-            unit="short",
-            queries=(
-                Query("sum by (username, database) (pgpool2_frontend_used{$pgpool})", "{{username}}@{{database}}"),
             ),
         ),
     ),

@@ -16,7 +16,19 @@ OF_PROMETHEUS = {"ALERTS", "up", "scrape_duration_seconds", "scrape_samples_post
 @functools.cache
 def metrics(job: str) -> frozenset[str]:
     """The names of all series in the recorded scrape of the part `job`."""
-    return frozenset(re.findall(r"(?m)^[a-zA-Z_:][\w:]*", (FOLDER / f"{job}.txt").read_text()))
+    return frozenset(series for series, _ in _series(job))
+
+
+@functools.cache
+def labels(job: str, metric: str) -> frozenset[str]:
+    """The names of all labels of a metric in the recorded scrape of the part `job`."""
+    return frozenset(name for series, text in _series(job) if series == metric for name in re.findall(r'(\w+)="', text))
+
+
+@functools.cache
+def _series(job: str) -> list[tuple[str, str]]:
+    """The name of each series, and its labels as they are written."""
+    return re.findall(r"(?m)^([a-zA-Z_:][\w:]*)(\{.*\})? ", (FOLDER / f"{job}.txt").read_text())
 
 
 def recorded(graph: Graph) -> frozenset[str]:

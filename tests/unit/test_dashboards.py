@@ -1,6 +1,7 @@
 """What every dashboard promises, whatever it shows; and that Grafana can read it."""
 
 import json
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -55,6 +56,14 @@ class TestQueries:
         for selector in in_grafana(query):
             if selector.metric not in recorded | OF_PROMETHEUS:
                 assert selector.metric in scrapes.metrics(selector.labels["job"])
+
+    def test_a_series_is_called_by_labels_that_its_metrics_have(self, query: Query) -> None:
+        of_parts = [
+            (selector.labels["job"], selector.metric) for selector in in_grafana(query) if "job" in selector.labels
+        ]
+        known = {name for job, metric in of_parts for name in scrapes.labels(job, metric)}
+        if known:  # else they are of rules, and not of parts
+            assert set(re.findall(r"\{\{(\w+)\}\}", query.legend)) <= known
 
     def test_without_a_grafana_a_query_is_plain_promql(self, query: Query) -> None:
         promql = query.promql("demo", 60)
