@@ -96,6 +96,8 @@ def cluster_spec(
             **synchronous(settings.synchronous),
         },
         "managed": {"roles": [monitor_role()]},
+        # Shorter than a scrape interval: what is scraped is new, and rules can tell an instance that has gone silent.
+        "monitoring": {"metricsQueriesTTL": "10s"},
         "affinity": affinity(settings.spread, own.node_selector),
         "topologySpreadConstraints": [zone_spread(own.zones)],
         # A standby takes over while the primary is made anew; alone, it is restarted.

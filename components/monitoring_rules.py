@@ -75,7 +75,7 @@ def groups(stack: Watched) -> list[dict[str, Any]]:
         names.append("postgres")
     if stack.own_prometheus:
         names.append("prometheus")
-    result = [{"name": "expected", "rules": list(_expected(stack))}]
+    result: list[dict[str, Any]] = [{"name": "expected", "rules": list(_expected(stack))}]
     for name in names:
         # What an alert needs recorded comes before it in its own group: elsewhere it would be an interval late.
         recorded = [{"record": series, "expr": expr} for series, expr in stack.recorded.get(name, {}).items()]
