@@ -74,7 +74,7 @@ test-cluster: $(READY)  ## real pods, on an embedded cluster of the tests' own
 faults: $(READY)  ## kills, switchovers, storms and rollouts on the running dev stack, RUNS (20) of each, with figures
 	@$(PYTHON) -m pytest --verbose --capture=no tests/faults --instance dev --runs $(RUNS)
 
-bench: $(READY)  ## figures of the running dev stack: preview, memory, pgbench directly and through Pgpool-II
+bench: $(READY)  ## figures of the running dev stack: preview, memory, monitoring, pgbench directly and through Pgpool-II
 	@$(PYTHON) -m bench
 
 fmt: $(READY)  ## format

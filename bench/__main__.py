@@ -2,7 +2,7 @@
 
 import sys
 
-from bench import cluster_memory, pgbench, preview
+from bench import cluster_memory, monitoring, pgbench, preview
 
 if __name__ == "__main__":
-    sys.exit(max(preview.main(), cluster_memory.main(), pgbench.main()))
+    sys.exit(max(preview.main(), cluster_memory.main(), monitoring.main(), pgbench.main()))

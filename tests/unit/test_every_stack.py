@@ -249,7 +249,9 @@ def test_pods_come_after_the_policy_that_guards_them(graph: Graph) -> None:
 
 
 def test_every_volume_and_every_variable_refers_to_an_object_of_the_stack(graph: Graph) -> None:
-    there = {(resource.kind, resource.object_name) for resource in graph.objects()} | MADE_BY_OPERATORS | MADE_BY_KUBERNETES
+    there = (
+        {(resource.kind, resource.object_name) for resource in graph.objects()} | MADE_BY_OPERATORS | MADE_BY_KUBERNETES
+    )
     for workload in graph.workloads():
         assert set(references(workload)) <= there
 

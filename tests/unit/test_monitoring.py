@@ -25,7 +25,7 @@ def config(graph: Graph) -> dict[str, Any]:
 
 
 def relabeled(rules: list[Mapping[str, Any]], labels: Mapping[str, str]) -> dict[str, str] | None:
-    """The labels after Prometheus' relabelings, of which those that the stack uses are known here; `None` if dropped."""
+    """The labels after Prometheus' relabelings, of which the actions that the stack uses are known; `None`: dropped."""
     result = dict(labels)
     for rule in rules:
         value = ";".join(result.get(name, "") for name in rule["source_labels"])

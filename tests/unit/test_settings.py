@@ -160,8 +160,8 @@ REFUSED: dict[str, tuple[Overrides, str]] = {
     "more sessions than a pod of Pgpool-II serves": (
         {"fastapi": {"replicas": 3}},
         "hotstack:fastapi may open 40 sessions (pods in a rollout x database.poolSize, to write and, without standbys, "
-        "to read), and a pod of hotstack:pgpool serves 30 (numInitChildren - reservedConnections, and one less where it "
-        "has an exporter)",
+        "to read), and a pod of hotstack:pgpool serves 30 (numInitChildren - reservedConnections, and one less "
+        "where it has an exporter)",
     ),
 }
 
