@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 
 import settings
-from checks.monitoring import active_targets, prometheus, value
+from checks.monitoring import active_targets, prometheus, values
 from checks.outcome import CheckError
 from checks.stack import Stack
 
@@ -51,8 +51,8 @@ def main(seconds: int = 60) -> int:
             time.sleep(seconds)
             after, lasted = _cpu(stack, namespace), time.monotonic() - started
             targets = active_targets(api)
-            memory = value(api, 'process_resident_memory_bytes{job="prometheus"}') / 1e6
-            series = value(api, 'prometheus_tsdb_head_series{job="prometheus"}')
+            memory = max(values(api, 'process_resident_memory_bytes{job="prometheus"}').values()) / 1e6
+            series = max(values(api, 'prometheus_tsdb_head_series{job="prometheus"}').values())
             slowest = max(targets, key=lambda target: target["lastScrapeDuration"])
     except CheckError as error:
         print(f"bench: {error}", file=sys.stderr)

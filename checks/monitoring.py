@@ -30,7 +30,7 @@ SERVICES = {"standalone": "svc/prometheus", "operator": "svc/prometheus-operated
 _PAGES = {"targets": "/classic/targets", "graph": "/classic/graph?g0.expr=up&g0.tab=0&g0.range_input=15m"}
 _NOTIFIED_SECONDS = 30.0
 _PAGE_SECONDS = 60
-_SELECT_CNT = "sum(pgpool2_pool_nodes_select_cnt{{namespace={namespace!r}}})"
+_SELECT_CNT = 'sum by (pod) (pgpool2_pool_nodes_select_cnt{{namespace="{namespace}"}})'
 
 Jobs = Mapping[tuple[str, str], int]
 """How many targets there are, by namespace and job."""
@@ -98,31 +98,36 @@ def select_count(stack: Stack) -> str:
     own = _monitoring(stack)
     if stack.settings.pgpool.exporter is None:
         raise NotApplicableError("pgpool.exporter is not set")
-    query = _SELECT_CNT.format(namespace=stack.settings.kubernetes.namespace).replace("'", '"')
+    query = _SELECT_CNT.format(namespace=stack.settings.kubernetes.namespace)
     with prometheus(stack) as api:
-        before = value(api, query)
+        before = values(api, query)
         service_pod.run(stack.kube, "pgpool.py", "selects", str(SELECTS), "10", seconds=60)
 
         def missing() -> str | None:
-            grown = value(api, query) - before
-            return None if grown >= SELECTS else f"{SELECTS} selects were sent, and the counter grew by {grown:g}"
+            more = growth(before, values(api, query))
+            return None if more >= SELECTS else f"{SELECTS} selects were sent, and the counters grew by {more:g}"
 
         # Asked by the exporter, scraped, and looked up: an interval each.
         eventually(missing, 4.0 * own.scrape_interval_seconds, pause=1)
-        after = value(api, query)
-    return f"from {before:g} to {after:g} after {SELECTS} selects"
+        more = growth(before, values(api, query))
+    return f"{SELECTS} selects, and the counters of {len(before)} pods grew by {more:g}"
 
 
-def value(api: httpx2.Client, query: str) -> float:
-    """The only value that a query has now.
+def values(api: httpx2.Client, query: str) -> dict[str, float]:
+    """The values that a query has now, by the pod that they are of.
 
     Raises:
-        CheckError: it has none, or more than one.
+        CheckError: it has none.
     """
     results = successful(api, "GET", f"/api/v1/query?{urlencode({'query': query})}").json()["data"]["result"]
-    if len(results) != 1:
-        raise CheckError(f"{query} has {len(results)} series, expected one")
-    return float(results[0]["value"][1])
+    if not results:
+        raise CheckError(f"{query} has no series")
+    return {result["metric"].get("pod", ""): float(result["value"][1]) for result in results}
+
+
+def growth(before: Mapping[str, float], after: Mapping[str, float]) -> float:
+    """By how much the counters of pods grew in all; one that is gone is not counted, and one that is new from 0 on."""
+    return sum(value - before.get(pod, 0) for pod, value in after.items())
 
 
 def alertmanager(stack: Stack) -> str:

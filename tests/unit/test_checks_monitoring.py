@@ -79,20 +79,22 @@ class TestTargets:
                 check(unmonitored)
 
 
-class TestValue:
-    def asked(self, *values: str) -> float:
-        results = [{"metric": {}, "value": [0, value]} for value in values]
+class TestValues:
+    def asked(self, **values: str) -> dict[str, float]:
+        results = [{"metric": {"pod": pod}, "value": [0, value]} for pod, value in values.items()]
         answer = httpx2.MockTransport(lambda _: httpx2.Response(200, json={"data": {"result": results}}))
         with httpx2.Client(base_url="http://prometheus", transport=answer) as api:
-            return monitoring.value(api, "sum(x)")
+            return monitoring.values(api, "sum by (pod) (x)")
 
-    def test_one_series_has_a_value(self) -> None:
-        assert self.asked("7") == 7
+    def test_values_are_known_by_their_pod(self) -> None:
+        assert self.asked(a="7", b="1e3") == {"a": 7, "b": 1000}
 
-    @pytest.mark.parametrize("values", [(), ("1", "2")])
-    def test_none_and_several_have_not(self, values: tuple[str, ...]) -> None:
-        with pytest.raises(CheckError, match=f"has {len(values)} series, expected one"):
-            self.asked(*values)
+    def test_a_query_without_series_is_a_failure(self) -> None:
+        with pytest.raises(CheckError, match="has no series"):
+            self.asked()
+
+    def test_a_pod_that_is_gone_takes_nothing_from_the_growth_of_others(self) -> None:
+        assert monitoring.growth({"gone": 1000, "stays": 10}, {"stays": 25, "new": 3}) == 18
 
 
 class TestAlert:
