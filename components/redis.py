@@ -318,6 +318,7 @@ class RedisStack(pulumi.ComponentResource):
             service=selector(APP, self._name, "metrics"),
             port=redis_exporter.PORT,
             port_name=redis_exporter.PORT_NAME,
+            relabelings=redis_exporter.RELABELINGS,
         )
         Service(
             f"{self._name}-metrics",
