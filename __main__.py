@@ -153,9 +153,11 @@ def monitoring_images(settings: StackSettings, monitoring: MonitoringSettings) -
     """The images of a Prometheus of the stack's own, where it has one."""
     if monitoring.standalone is None:
         return None
+    grafana = monitoring.standalone.grafana
     return Images(
         prometheus=settings.image_reference(monitoring.standalone.prometheus_image),
         alertmanager=settings.image_reference(monitoring.standalone.alertmanager_image),
+        grafana=None if grafana is None else settings.image_reference(grafana.image),
     )
 
 

@@ -282,6 +282,8 @@ def images(settings: StackSettings) -> dict[str, Image]:
     if settings.monitoring is not None and (standalone := settings.monitoring.standalone) is not None:
         found["monitoring.standalone.prometheusImage"] = standalone.prometheus_image
         found["monitoring.standalone.alertmanagerImage"] = standalone.alertmanager_image
+        if standalone.grafana is not None:
+            found["monitoring.standalone.grafana.image"] = standalone.grafana.image
     if (postgres := settings.postgres.cloudnative_pg) is not None:
         found["postgres.cloudnativePg.image"] = postgres.image
         if postgres.operator.image is not None:

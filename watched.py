@@ -41,8 +41,9 @@ def expected_pods(stack: StackSettings) -> dict[tuple[str, str], int]:
     if stack.postgres.cloudnative_pg is not None:
         counts["postgres"] = stack.postgres.instances
     result = {(where.namespace, job): count for job, count in counts.items()}
-    if stack.monitoring is not None and stack.monitoring.mode == "standalone":
-        result |= {(where.monitoring_namespace, job): 1 for job in ("prometheus", "alertmanager")}
+    if stack.monitoring is not None and (standalone := stack.monitoring.standalone) is not None:
+        servers = ["prometheus", "alertmanager", *([] if standalone.grafana is None else ["grafana"])]
+        result |= {(where.monitoring_namespace, job): 1 for job in servers}
     return result
 
 

@@ -13,6 +13,7 @@ from pulumi_kubernetes.core.v1 import (
     Namespace,
     PersistentVolumeClaimArgsDict,
     PodSpecArgsDict,
+    Secret,
     Service,
     ServiceAccount,
 )
@@ -21,12 +22,14 @@ from pulumi_kubernetes.networking.v1 import NetworkPolicy
 from pulumi_kubernetes.policy.v1 import PodDisruptionBudget
 from pulumi_kubernetes.rbac.v1 import Role, RoleBinding
 
+from components import grafana, prometheus_config
 from components import monitoring_operator as operator
-from components import prometheus_config
-from components.endpoints import MetricsEndpoint
+from components.endpoints import MetricsEndpoint, SecretKey
+from components.grafana import Grafana
 from components.kube import network
 from components.kube.labels import labels, selector
 from components.kube.metrics import metrics_service
+from components.kube.passwords import generated_password
 from components.kube.rollout import config_checksum, stateful_set_rolled_out, timeouts
 from components.kube.scheduling import disruption_budget
 from components.monitoring_settings import MonitoringSettings, Standalone
@@ -53,6 +56,7 @@ class Images:
 
     prometheus: str
     alertmanager: str
+    grafana: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,9 +141,37 @@ class Monitoring(pulumi.ComponentResource):
             claim(standalone.storage.size, standalone.storage.storage_class),
             [alertmanager, *(self._may_look(what, where, inside) for what, where in watched.items())],
         )
+        if standalone.grafana is not None and images.grafana is not None:
+            self._grafana(standalone.grafana, images.grafana, inside)
         for endpoint in args.endpoints:
             if endpoint.service is None:
                 self._service_of_pods(endpoint)
+
+    def _grafana(self, settings: Grafana, image: str, namespace: pulumi.Output[str]) -> None:
+        secret = Secret(
+            f"{self._name}-grafana-admin",
+            metadata={"namespace": namespace, "labels": labels(grafana.GRAFANA, self._name)},
+            immutable=True,
+            string_data={
+                "password": generated_password(
+                    f"{self._name}-grafana-password", settings.admin_rotation, self._child
+                ).result
+            },
+            opts=self._child,
+        )
+        password = SecretKey(name=secret.metadata["name"], key="password")
+        self._server(
+            grafana.GRAFANA,
+            grafana.PORT,
+            namespace,
+            {
+                "config": grafana.config_files(f"http://{PROMETHEUS}:{PROMETHEUS_PORT}"),
+                "dashboards": {file: json.dumps(model) for file, model in self._args.dashboards.items()},
+            },
+            lambda pods: grafana.pod(image, settings, password, pods),
+            claim(grafana.STATE, self._standalone_settings.storage.storage_class),
+            [],
+        )
 
     def _server(
         self,

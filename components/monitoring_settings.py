@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
+from components.grafana import Grafana
 from components.model import DnsLabel, Image, Memory, Resources, Settings, to_bytes
 from components.slo import Slo
 
@@ -107,6 +108,7 @@ class Standalone(Settings):
     retention: Retention = Retention()
     storage: PrometheusStorage = PrometheusStorage()
     receiver: Receiver | None = Field(default=None, description="Who is told of alerts; nobody when not set.")
+    grafana: Grafana | None = Field(default=None, description="Grafana beside it; none when not set.")
     prometheus_resources: Resources = Resources(memory="256Mi")
     alertmanager_resources: Resources = Resources(memory="64Mi")
     rollout_timeout_seconds: int = Field(default=300, ge=60, le=3600, description="How long `up` waits for the pods.")
@@ -146,7 +148,7 @@ class MonitoringSettings(Settings):
     @property
     def draws(self) -> bool:
         """Whether there is a Grafana to show dashboards."""
-        return self.mode == "operator"
+        return self.standalone is None or self.standalone.grafana is not None
 
     @model_validator(mode="after")
     def _part_of_its_mode(self) -> "MonitoringSettings":

@@ -33,6 +33,11 @@ SHAPES: dict[str, Overrides] = {
             "standalone": {"receiver": {"slack": {"channel": "#ops", "url": {"secretName": "s", "secretKey": "url"}}}}
         }
     },
+    "a Grafana beside Prometheus": {
+        "monitoring": {
+            "standalone": {"grafana": {"image": {"reference": f"docker.io/grafana/grafana:12.0.0@sha256:{'0' * 64}"}}}
+        }
+    },
     "PostgreSQL alone, by an operator that is there": {
         "postgres": {
             "instances": 1,

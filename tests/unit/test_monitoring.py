@@ -356,6 +356,29 @@ class TestServers:
             assert not may_connect(graph, stranger("demo"), server, port)
 
 
+class TestGrafana:
+    IMAGE = f"docker.io/grafana/grafana:12.0.0@sha256:{'0' * 64}"
+
+    def test_it_has_the_dashboards_and_prometheus_and_its_password_as_a_file(self) -> None:
+        graph = build("dev", {"monitoring": {"standalone": {"grafana": {"image": {"reference": self.IMAGE}}}}})
+        server = graph.one("StatefulSet", "grafana").container
+        assert server["image"] == self.IMAGE
+        assert {item["name"]: item["value"] for item in server["env"]}["GF_SECURITY_ADMIN_PASSWORD__FILE"] == (
+            "/run/secrets/grafana/password"
+        )
+        files = graph.one("ConfigMap", "grafana-config").props["data"]
+        [source] = yaml.safe_load(files["datasource.yaml"])["datasources"]
+        assert source["url"] == "http://prometheus:9090"
+        [provider] = yaml.safe_load(files["dashboards.yaml"])["providers"]
+        mounts = {mount["mountPath"]: mount["name"] for mount in server["volumeMounts"]}
+        assert mounts[provider["options"]["path"]] == "dashboards"
+        assert len(graph.one("ConfigMap", "grafana-dashboards").props["data"]) == 5
+
+    def test_without_one_dashboards_are_not_even_rendered(self) -> None:
+        config_maps = {item.object_name for item in build("dev").all("ConfigMap")}
+        assert not {name for name in config_maps if "dashboard" in name}
+
+
 class TestOperator:
     def test_a_service_is_watched_where_there_is_one_and_pods_where_there_is_none(self) -> None:
         graph = build("prod")
