@@ -75,7 +75,16 @@ def test_no_postgres_primary(dev_stack: Stack, api: httpx2.Client) -> None:
 
 def test_all_standbys_are_away(dev_stack: Stack, api: httpx2.Client) -> None:
     kube = dev_stack.kube
-    with noticed(api, "PostgresReplicationBroken", "PostgresCommitsWait", "PgpoolNodeDown") as detected:
+    with noticed(api, "PostgresReplicationBroken", "PostgresCommitsWait") as detected:
+        with hot_postgres.fenced(kube, hot_postgres.standbys(kube)):
+            detected()
+        hot_postgres.wait_until_healthy(kube)
+
+
+def test_a_server_of_pgpool_is_down(dev_stack: Stack, api: httpx2.Client) -> None:
+    kube = dev_stack.kube
+    with noticed(api, "PgpoolNodeDown") as detected:
+        # To Pgpool-II, all standbys are one server: their Service.
         with hot_postgres.fenced(kube, hot_postgres.standbys(kube)):
             detected()
         hot_postgres.wait_until_healthy(kube)
