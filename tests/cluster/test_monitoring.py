@@ -19,7 +19,7 @@ class Garbage(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(b"\\x00 this is {no metric\\n" * 1000)
+        self.wfile.write(b"<html>{this is no metric\\n" * 1000)
 http.server.HTTPServer(("", 8080), Garbage).serve_forever()
 """
 SILENCE = """
@@ -80,7 +80,7 @@ def bad_target(stack: Stack, name: str, program: str) -> Generator[None]:
 
 def test_a_target_that_answers_with_garbage_is_down_and_the_others_are_up(dev_stack: Stack, api: httpx2.Client) -> None:
     with bad_target(dev_stack, "garbage", GARBAGE):
-        eventually(is_down(api, "garbage", "invalid"), SCRAPES, pause=1)
+        eventually(is_down(api, "garbage", "expected a valid start token"), SCRAPES, pause=1)
         others = [item for item in monitoring.active_targets(api) if item["labels"]["job"] != "garbage"]
         assert {item["health"] for item in others} == {"up"}
     eventually(lambda: None if target(api, "garbage") is None else "garbage is still a target", SCRAPES)
