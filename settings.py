@@ -23,7 +23,7 @@ from components.monitoring_settings import MonitoringSettings
 from components.object_store import ObjectStoreSettings
 from components.pgpool_settings import PgpoolSettings, backend_connections
 from components.postgres_settings import PostgresSettings
-from components.redis import RedisSettings
+from components.redis_settings import RedisSettings
 
 ROOT = Path(__file__).parent
 TOOLCHAIN = ROOT / "cluster" / "toolchain"

@@ -10,7 +10,6 @@ from pulumi_kubernetes.core.v1 import (
     ContainerArgsDict,
     EnvVarArgsDict,
     KeyToPathArgsDict,
-    ProbeArgsDict,
     Secret,
     Service,
     ServiceAccount,
@@ -29,10 +28,11 @@ from components.kube.labels import labels, selector
 from components.kube.metrics import metrics_service
 from components.kube.network import allow, ingress_policy, namespace, pods
 from components.kube.passwords import generated_password
-from components.kube.pods import container_base, pod_base
+from components.kube.pods import container_base, pod_base, tcp_probe
 from components.kube.rollout import config_checksum, progress_deadline, timeouts
 from components.kube.scheduling import disruption_budget, topology_spread
 from components.kube.security import memory_volume, scratch_mount, scratch_volume
+from components.pgpool_conf import backend, pgpool_conf, pool_hba_conf
 from components.pgpool_settings import PgpoolSettings, own_parameters
 
 APP = "pgpool"
@@ -252,33 +252,12 @@ def parameters(args: PgpoolLBArgs) -> dict[str, pulumi.Input[str]]:
     return result | own_parameters(settings) | settings.parameters
 
 
-def backend(node: int, endpoint: PostgresEndpoint, flag: str, weight: float) -> dict[str, pulumi.Input[str]]:
-    """The parameters of one backend; a Service is never down, whatever happens to the pods behind it."""
-    return {
-        f"backend_hostname{node}": endpoint.host,
-        f"backend_port{node}": str(endpoint.port),
-        f"backend_weight{node}": f"{weight:g}",
-        f"backend_flag{node}": flag,
-    }
-
-
 def config_files(args: PgpoolLBArgs) -> dict[str, pulumi.Input[str]]:
     """The files of `pgpool-config`. What holds a password is written by the pod itself, from Secrets."""
     return {
         "pgpool.conf": pulumi.Output.all(**parameters(args)).apply(pgpool_conf),
         "pool_hba.conf": pool_hba_conf(args.settings),
     }
-
-
-def pgpool_conf(values: Mapping[str, str]) -> str:
-    """pgpool.conf with one line a parameter."""
-    return "".join(f"{name} = '{value}'\n" for name, value in values.items())
-
-
-def pool_hba_conf(settings: PgpoolSettings) -> str:
-    """pool_hba.conf: the lines of the settings, or everybody by SCRAM."""
-    kind = "host" if settings.tls_secret_name is None else "hostssl"
-    return "".join(f"{line}\n" for line in settings.pool_hba or [f"{kind} all all all scram-sha-256"])
 
 
 def strategy(settings: PgpoolSettings) -> DeploymentStrategyArgsDict:
@@ -299,9 +278,9 @@ def container(args: PgpoolLBArgs, pcp_password: SecretKey | None) -> ContainerAr
         "env": environment(args, pcp_password),
         "ports": [{"name": "pgpool", "container_port": PORT, "protocol": "TCP"}],
         # All ask for an open port and nothing more: a query would take every pod away while PostgreSQL fails over.
-        "startup_probe": tcp_probe(period=1, failures=60),
-        "liveness_probe": tcp_probe(period=10, failures=3),
-        "readiness_probe": tcp_probe(period=3, failures=2),
+        "startup_probe": tcp_probe("pgpool", period=1, failures=60),
+        "liveness_probe": tcp_probe("pgpool", period=10, failures=3),
+        "readiness_probe": tcp_probe("pgpool", period=3, failures=2),
         # Routes to the pod take a moment to disappear; sessions may end by themselves in the meantime.
         "lifecycle": {"pre_stop": {"sleep": {"seconds": settings.drain_seconds}}},
         "volume_mounts": mounts(args),
@@ -361,16 +340,6 @@ def exporter_config(args: PgpoolLBArgs) -> dict[str, str]:
         return {}
     tls = settings.tls_secret_name is not None
     return {pgpool_exporter.CONFIG: pgpool_exporter.config(settings.exporter, args.primary.database, tls)}
-
-
-def tcp_probe(period: int, failures: int) -> ProbeArgsDict:
-    """A probe that connects every `period` seconds."""
-    return {
-        "tcp_socket": {"port": "pgpool"},
-        "period_seconds": period,
-        "timeout_seconds": 3,
-        "failure_threshold": failures,
-    }
 
 
 def volumes(args: PgpoolLBArgs) -> list[VolumeArgsDict]:

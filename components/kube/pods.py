@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pulumi_kubernetes.core.v1 import ContainerArgsDict, PodSpecArgsDict
+from pulumi_kubernetes.core.v1 import ContainerArgsDict, PodSpecArgsDict, ProbeArgsDict
 
 from components.kube.scheduling import resource_requirements
 from components.kube.security import container_security_context, pod_security_context
@@ -30,4 +30,14 @@ def container_base(name: str, image: str, resources: Resources) -> ContainerArgs
         "resources": resource_requirements(resources),
         "security_context": container_security_context(),
         "termination_message_policy": "FallbackToLogsOnError",
+    }
+
+
+def tcp_probe(port: str, period: int, failures: int) -> ProbeArgsDict:
+    """A probe that connects to the `port` of that name every `period` seconds."""
+    return {
+        "tcp_socket": {"port": port},
+        "period_seconds": period,
+        "timeout_seconds": 3,
+        "failure_threshold": failures,
     }
