@@ -1,5 +1,6 @@
 """What `barman-cloud-wal-restore` of `images/postgres` answers itself; curl and Barman Cloud are stand-ins."""
 
+import gzip
 import os
 import subprocess
 from dataclasses import dataclass
@@ -10,6 +11,9 @@ import pytest
 SCRIPT = Path(__file__).parents[2] / "images" / "postgres" / "barman-cloud-wal-restore"
 BARMAN = "/usr/bin/barman-cloud-wal-restore"
 MISSING, FOUND = "<KeyCount>0</KeyCount>", "<KeyCount>1</KeyCount>"
+HISTORY = "00000003.history"
+HISTORY_KEY = f"hot/hot-postgres/wals/{HISTORY}"
+STORED = f"{FOUND}<Contents><Key>{HISTORY_KEY}.gz</Key></Contents>"
 NOT_FOUND = 1
 BARMANS_ANSWER = 42
 SEGMENT = "00000002000000010000000A"
@@ -24,7 +28,11 @@ class Pod:
 
     folder: Path
 
-    def restore(self, *arguments: str, answer: str, variables: dict[str, str] | None = None) -> int:
+    def restore(
+        self, *arguments: str, answer: str, stored: bytes = b"", variables: dict[str, str] | None = None
+    ) -> int:
+        """Exit code of a call, where a listing of the bucket gets `answer`, and any file of it `stored`."""
+        (self.folder / "stored").write_bytes(stored)
         environment = {
             "PATH": f"{self.folder}:{os.environ['PATH']}",
             "ANSWER": answer,
@@ -42,7 +50,8 @@ class Pod:
 def pod(tmp_path: Path) -> Pod:
     (tmp_path / "script").write_text(SCRIPT.read_text().replace(BARMAN, str(tmp_path / "barman")))
     stand_ins = {
-        "curl": 'printf "%s\\n" "$@" > "$OUT/curl.args"; cat > "$OUT/curl.stdin"; printf %s "$ANSWER"',
+        "curl": 'printf "%s\\n" "$@" > "$OUT/curl.args"; cat > "$OUT/curl.stdin"\n'
+        'case "$*" in *--get*) printf %s "$ANSWER" ;; *) cat "$OUT/stored" ;; esac',
         "barman": f'printf "%s\\n" "$@" > "$OUT/barman.args"; exit {BARMANS_ANSWER}',
     }
     for name, script in stand_ins.items():
@@ -55,7 +64,7 @@ def pod(tmp_path: Path) -> Pod:
     ("name", "prefix"),
     [
         (SEGMENT, f"hot/hot-postgres/wals/0000000200000001/{SEGMENT}"),
-        ("00000003.history", "hot/hot-postgres/wals/00000003.history"),
+        (HISTORY, HISTORY_KEY),
     ],
 )
 def test_a_file_that_is_not_in_the_archive_is_not_found_without_barman(pod: Pod, name: str, prefix: str) -> None:
@@ -69,6 +78,20 @@ def test_the_place_may_be_the_bucket_itself(pod: Pod) -> None:
         pod.restore(*OPTIONS, place, "hot-postgres", "00000003.history", "target", answer=MISSING)
         assert "prefix=hot-postgres/wals/00000003.history\n" in pod.asked()
         assert pod.asked().endswith("http://object-store:7070/backups\n")
+
+
+def test_a_compressed_history_is_fetched_without_barman(pod: Pod) -> None:
+    target = pod.folder / "RECOVERYHISTORY"
+    arguments = (*OPTIONS, *PLACE, HISTORY, str(target))
+    assert pod.restore(*arguments, answer=STORED, stored=gzip.compress(b"1\t0/5000000\tno reason\n")) == 0
+    assert pod.asked().endswith(f"http://object-store:7070/backups/{HISTORY_KEY}.gz\n")
+    assert target.read_text() == "1\t0/5000000\tno reason\n"
+
+
+def test_a_history_that_does_not_come_whole_is_barmans(pod: Pod) -> None:
+    arguments = (*OPTIONS, *PLACE, HISTORY, str(pod.folder / "RECOVERYHISTORY"))
+    for stored in (b"", gzip.compress(b"1\t0/5000000\tno reason\n")[:-1]):
+        assert pod.restore(*arguments, answer=STORED, stored=stored) == BARMANS_ANSWER
 
 
 @pytest.mark.parametrize("answer", [FOUND, "", "<Error/>"], ids=["there", "none", "an error"])
