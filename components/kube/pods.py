@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from pulumi_kubernetes.core.v1 import ContainerArgsDict, PodSpecArgsDict
+from pulumi_kubernetes.core.v1 import ContainerArgsDict, EnvVarArgsDict, PodSpecArgsDict
 
+from components.endpoints import SecretKey
 from components.kube.scheduling import resource_requirements
 from components.kube.security import container_security_context, pod_security_context
 from components.model import Resources
@@ -31,3 +32,8 @@ def container_base(name: str, image: str, resources: Resources) -> ContainerArgs
         "security_context": container_security_context(),
         "termination_message_policy": "FallbackToLogsOnError",
     }
+
+
+def secret_variable(name: str, key: SecretKey) -> EnvVarArgsDict:
+    """A variable whose value only the container sees."""
+    return {"name": name, "value_from": {"secret_key_ref": {"name": key.name, "key": key.key}}}
