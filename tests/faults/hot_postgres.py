@@ -104,6 +104,14 @@ def not_streaming(kube: Kube, wanted: Sequence[str]) -> str | None:
     return f"{', '.join(sorted(away))} does not stream" if away else None
 
 
+def streams_since(kube: Kube, standby: str) -> float:
+    """When the connection that a standby streams over began, by the primary's clock, in seconds since 1970."""
+    statement = (
+        f"SELECT extract(epoch FROM backend_start) FROM pg_stat_replication WHERE application_name = '{standby}'"  # noqa: S608 - a pod's name
+    )
+    return float(sql(kube, current_primary(kube), statement))
+
+
 def create_rows_table(kube: Kube) -> None:
     """The table that the clients write to, empty."""
     statement = """
