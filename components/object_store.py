@@ -24,7 +24,7 @@ from components.endpoints import S3Endpoint, SecretKey
 from components.kube.labels import labels, selector
 from components.kube.network import allow, ingress_policy, pods
 from components.kube.passwords import generated_password
-from components.kube.pods import container_base, pod_base
+from components.kube.pods import container_base, pod_base, secret_variable
 from components.kube.rollout import config_checksum, stateful_set_rolled_out, timeouts
 from components.kube.scheduling import disruption_budget, topology_spread
 from components.model import Image, Memory, Resources, Settings
@@ -112,8 +112,9 @@ class ObjectStore(pulumi.ComponentResource):
         )
         PodDisruptionBudget(f"{name}-budget", metadata=metadata, spec=disruption_budget(pod_selector), opts=child)
         environment: list[EnvVarArgsDict] = [
-            _from_secret("ROOT_ACCESS_KEY_ID", access_key_id),
-            _from_secret("ROOT_SECRET_ACCESS_KEY", secret_access_key),
+            # The program takes its keys in no other way that leaves them out of the argument list.
+            secret_variable("ROOT_ACCESS_KEY_ID", access_key_id),
+            secret_variable("ROOT_SECRET_ACCESS_KEY", secret_access_key),
         ]
         pod: PodSpecArgsDict = {
             **pod_base(APP, [container(args.image, settings, environment)]),
@@ -192,11 +193,6 @@ def container(image: str, settings: ObjectStoreSettings, environment: list[EnvVa
             {"name": "data", "mount_path": f"{_DATA}/{settings.bucket}", "sub_path": settings.bucket},
         ],
     }
-
-
-def _from_secret(variable: str, reference: SecretKey) -> EnvVarArgsDict:
-    # The program takes its keys in no other way that leaves them out of the argument list.
-    return {"name": variable, "value_from": {"secret_key_ref": {"name": reference.name, "key": reference.key}}}
 
 
 def http_probe(period: int, failures: int) -> ProbeArgsDict:

@@ -1,7 +1,7 @@
 """Pgpool-II: one address in front of a primary and its standbys, which pools connections and spreads reads."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pulumi
 from pulumi_kubernetes.apps.v1 import Deployment, DeploymentStrategyArgsDict
@@ -28,7 +28,7 @@ from components.kube.labels import labels, selector
 from components.kube.metrics import metrics_service
 from components.kube.network import allow, ingress_policy, namespace, pods
 from components.kube.passwords import generated_password
-from components.kube.pods import container_base, pod_base, tcp_probe
+from components.kube.pods import container_base, pod_base, secret_variable, tcp_probe
 from components.kube.rollout import config_checksum, progress_deadline, timeouts
 from components.kube.scheduling import disruption_budget, topology_spread
 from components.kube.security import memory_volume, scratch_mount, scratch_volume
@@ -185,14 +185,10 @@ class PgpoolLB(pulumi.ComponentResource):
                 spec=metrics_service(pod_selector, pgpool_exporter.PORT, pgpool_exporter.PORT_NAME),
                 opts=child,
             )
-        self.endpoint = PostgresEndpoint(
+        self.endpoint = replace(
+            args.primary,
             host=pulumi.Output.concat("pgpool.", args.namespace, ".svc"),
             port=PORT,
-            database=args.primary.database,
-            application=args.primary.application,
-            superuser=args.primary.superuser,
-            monitor=args.primary.monitor,
-            logins_key=args.primary.logins_key,
             ca=None if settings.tls_secret_name is None else args.primary.ca,
             client_label=CLIENT_LABEL,
             workloads=[deployment],
@@ -308,11 +304,6 @@ def environment(args: PgpoolLBArgs, pcp_password: SecretKey | None) -> list[EnvV
         for parameter, value in parameters(args).items():
             result.append({"name": f"{_VARIABLE}{parameter.upper()}", "value": value})
     return result
-
-
-def secret_variable(name: str, key: SecretKey) -> EnvVarArgsDict:
-    """A variable whose value only the container sees."""
-    return {"name": name, "value_from": {"secret_key_ref": {"name": key.name, "key": key.key}}}
 
 
 def who_may_connect(args: PgpoolLBArgs) -> list[NetworkPolicyIngressRuleArgsDict]:

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from pulumi_kubernetes.core.v1 import ContainerArgsDict, PodSpecArgsDict, ProbeArgsDict
+from pulumi_kubernetes.core.v1 import ContainerArgsDict, EnvVarArgsDict, PodSpecArgsDict, ProbeArgsDict
 
+from components.endpoints import SecretKey
 from components.kube.scheduling import resource_requirements
 from components.kube.security import container_security_context, pod_security_context
 from components.model import Resources
@@ -41,3 +42,8 @@ def tcp_probe(port: str, period: int, failures: int) -> ProbeArgsDict:
         "timeout_seconds": 3,
         "failure_threshold": failures,
     }
+
+
+def secret_variable(name: str, key: SecretKey) -> EnvVarArgsDict:
+    """A variable whose value only the container sees."""
+    return {"name": name, "value_from": {"secret_key_ref": {"name": key.name, "key": key.key}}}

@@ -65,6 +65,22 @@ def wait_until_healthy(kube: Kube) -> None:
     eventually(lambda: missing(kube), HEALTHY_SECONDS)
 
 
+def replace_restarted_pods(kube: Kube) -> None:
+    """Give each standby a new pod whose container has ended before, and wait until all is healthy.
+
+    A switchover ends the container of the old primary, and Kubernetes starts one that ends often later and later, up
+    to five minutes: after a few switchovers that would be all that is measured.
+    """
+    restarted = [
+        pod["metadata"]["name"]
+        for pod in pods(kube)
+        if any(container["restartCount"] for container in pod["status"]["containerStatuses"])
+    ]
+    for name in sorted(set(restarted) & set(standbys(kube))):
+        kube.run("delete", "pod", name, timeout=60)
+        wait_until_healthy(kube)
+
+
 def missing(kube: Kube) -> str | None:
     """What PostgreSQL lacks of being whole; `None` when it is."""
     found = cluster(kube)
@@ -73,7 +89,10 @@ def missing(kube: Kube) -> str | None:
         return f"{status['phase']}, {status.get('readyInstances', 0)} of {wanted} instances are ready"
     if status["currentPrimary"] != status["targetPrimary"]:
         return f"{status['targetPrimary']} is to take over from {status['currentPrimary']}"
-    return not_streaming(kube, standbys(kube))
+    followers = standbys(kube)
+    if len(followers) < wanted - 1:
+        return f"{len(followers)} of {wanted - 1} standbys have a pod"
+    return not_streaming(kube, followers)
 
 
 def not_streaming(kube: Kube, wanted: Sequence[str]) -> str | None:
@@ -83,6 +102,14 @@ def not_streaming(kube: Kube, wanted: Sequence[str]) -> str | None:
     except KubectlError as error:
         return str(error)
     return f"{', '.join(sorted(away))} does not stream" if away else None
+
+
+def streams_since(kube: Kube, standby: str) -> float:
+    """When the connection that a standby streams over began, by the primary's clock, in seconds since 1970."""
+    statement = (
+        f"SELECT extract(epoch FROM backend_start) FROM pg_stat_replication WHERE application_name = '{standby}'"  # noqa: S608 - a pod's name
+    )
+    return float(sql(kube, current_primary(kube), statement))
 
 
 def create_rows_table(kube: Kube) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from time import monotonic
+from time import time
 
 from checks.kube import Kube
 from checks.outcome import eventually
@@ -45,7 +45,7 @@ class Outages:
         direct: what was written on the primary's Service, beside it.
         reads: how many reads were tried on the read-only way.
         failed_reads: how many of them failed, by reason.
-        back: seconds until the old primary streamed again.
+        back: seconds from the strike until the old primary came to stream again.
     """
 
     pgpool: list[Written] = field(default_factory=list)
@@ -78,12 +78,13 @@ def live_through(kube: Kube, run: int, name: str, strike: Callable[[str], None],
     ) as clients:
         for client in clients:
             assert client.line(seconds=60) == {"warm": True}
-        started = monotonic()
+        struck = time()
         strike(old)
-        eventually(lambda: _not_back(kube, old), hot_postgres.HEALTHY_SECONDS, pause=0.25)
-        outages.back.append(monotonic() - started)
         *writers, kept, fresh = clients
+        # Nothing is asked before the writers are through: every question would take from what the failover needs.
         results = [writer.line(CLIENT_SECONDS) for writer in writers]
+        eventually(lambda: _not_back(kube, old), hot_postgres.HEALTHY_SECONDS)
+        outages.back.append(hot_postgres.streams_since(kube, old) - struck)
         for client in (kept, fresh):
             client.stop()
             _add_reads(outages, client)

@@ -33,6 +33,7 @@ def test_a_switchover_takes_seconds_and_loses_no_acknowledged_row(kube: Kube, ru
     outages = Outages()
     for run in range(runs):
         hot_postgres.wait_until_healthy(kube)
+        hot_postgres.replace_restarted_pods(kube)
         target = hot_postgres.standbys(kube)[run % 2]
         live_through(kube, run, "switch", lambda _, to=target: hot_postgres.switch_over(kube, to), outages)
     report("switchover", outages)

@@ -49,7 +49,7 @@ def test_a_registry_that_the_stack_does_not_name_is_refused_before_anything_is_b
 ) -> None:
     monkeypatch.setattr(foreign, "load", lambda *_: pytest.fail("an image was built"))
     monkeypatch.setenv("REGISTRY", "registry.example.com/team")
-    assert command_line.main(["up", "--stack", "prod"]) == 1
+    assert command_line.main(["up", "--stack", "staging"]) == 1
     assert "set imageRegistry of hotstack:kubernetes there" in capsys.readouterr().err
 
 
