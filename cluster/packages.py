@@ -42,6 +42,7 @@ FOR_TESTS = (
     Package("redis-server", "redis-server"),
     # The tests start servers of their own; the programs of one are not on PATH, but this, which comes with them, is.
     Package("postgresql", "pg_ctlcluster"),
+    Package("chromium", "chromium"),  # opens Prometheus's pages
 )
 
 

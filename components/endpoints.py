@@ -16,9 +16,15 @@ class SecretKey:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Login:
-    """A PostgreSQL role and its password, by reference: a Secret with the keys of type `kubernetes.io/basic-auth`."""
+    """A PostgreSQL role and its password, by reference: a Secret with the keys of type `kubernetes.io/basic-auth`.
+
+    Attributes:
+        secret: name of the Secret.
+        role: name of the role, which is in the Secret too, for who needs it before there is a pod.
+    """
 
     secret: pulumi.Input[str]
+    role: str
 
     @property
     def username(self) -> SecretKey:

@@ -224,7 +224,7 @@ def parameters(args: PgpoolLBArgs) -> dict[str, pulumi.Input[str]]:
     result |= {
         # The operator fails over and moves the Services; Pgpool-II only has to connect anew.
         "failover_on_backend_error": "off",
-        "health_check_period": "0",
+        **health_checks(args),
         "sr_check_period": "0",
         "listen_addresses": "*",
         "port": str(PORT),
@@ -246,6 +246,18 @@ def parameters(args: PgpoolLBArgs) -> dict[str, pulumi.Input[str]]:
     if tls:
         result |= {"ssl_cert": f"{_TLS}/tls.crt", "ssl_key": f"{_TLS}/tls.key"}
     return result | own_parameters(settings) | settings.parameters
+
+
+def health_checks(args: PgpoolLBArgs) -> dict[str, pulumi.Input[str]]:
+    """How Pgpool-II finds out which server answers: for its exporter to tell, and for nothing else."""
+    if args.settings.exporter is None:
+        return {"health_check_period": "0"}
+    return {
+        "health_check_period": "10",
+        "health_check_timeout": "5",
+        "health_check_user": args.primary.monitor.role,
+        "health_check_database": args.primary.database,
+    }
 
 
 def config_files(args: PgpoolLBArgs) -> dict[str, pulumi.Input[str]]:

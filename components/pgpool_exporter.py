@@ -19,7 +19,7 @@ PORT = 9719
 PORT_NAME = "http-metrics"
 CONFIG = "sql-exporter.yaml"
 MOUNT = "/etc/sql-exporter"
-_INTERVAL = "10s"  # within a scrape interval, so that what is scraped is fresh; a session lives for two of them
+_INTERVAL = "5s"  # well within a scrape interval, so that what is scraped is fresh; a session lives for two of them
 _READS = ("SELECT", "SHOW", "TABLE", "VALUES")
 # What sql_exporter says of itself with every series; the pod already says where it is from.
 _OWN_LABELS = ("col", "database", "driver", "host", "sql_job", "user")
@@ -73,11 +73,13 @@ class PgpoolExporter(Settings):
 
 
 _OF_NODE = ["node_id", "hostname", "port", "role"]
+# What Pgpool-II does with a server, and whether it answered the last time that it was asked for its health.
+_STATES = ("status", "pg_status")
 _QUERIES: list[dict[str, Any]] = [
     {
         "name": "pool_nodes",
         "help": "The servers behind Pgpool-II.",
-        "labels": [*_OF_NODE, "status"],
+        "labels": [*_OF_NODE, *_STATES],
         "values": ["lb_weight", "select_cnt", "replication_delay"],
         "query": "SHOW POOL_NODES",
     },
@@ -176,22 +178,23 @@ def relabelings(settings: PgpoolExporter) -> list[Relabeling]:
     """How sql_exporter's series get the names of pgpool2_exporter's."""
     if settings.exporter == "pgpool2_exporter":
         return []
-    named: list[Relabeling] = [
-        {
-            "source_labels": ["__name__", "col"],
-            "regex": "sql_(pool_(?:nodes|processes|backend_stats|health_check_stats|cache|answer));(.+)",
-            "target_label": "__name__",
-            "replacement": "pgpool2_${1}_${2}",
-        },
+    named: Relabeling = {
+        "source_labels": ["__name__", "col"],
+        "regex": "sql_(pool_(?:nodes|processes|backend_stats|health_check_stats|cache|answer));(.+)",
+        "target_label": "__name__",
+        "replacement": "pgpool2_${1}_${2}",
+    }
+    states: list[Relabeling] = [
         {
             # A counter that had the state of its server as a label would begin anew with each change.
             "source_labels": ["__name__"],
             "regex": "pgpool2_pool_nodes_(select_cnt|replication_delay)",
-            "target_label": "status",
+            "target_label": label,
             "replacement": "",
-        },
+        }
+        for label in _STATES
     ]
-    return named + [
+    return [named, *states] + [
         {"source_labels": ["__name__"], "regex": "pgpool2_pool_.+", "target_label": label, "replacement": ""}
         for label in _OWN_LABELS
     ]
@@ -202,16 +205,23 @@ def recorded(settings: PgpoolExporter) -> dict[str, str]:
     if settings.exporter == "pgpool2_exporter":
         return {}
     processes = "pgpool2_pool_processes_client_connection_count"
+    weight = "pgpool2_pool_nodes_lb_weight"
     own = ", ".join(label for label in _OWN_LABELS if label != "col")
+    states = ", ".join(_STATES)
     return {
-        "pgpool2_up": f'1 - max without ({own}, query) (sql_exporter_last_scrape_failed{{query="pool_nodes"}})',
+        # A Pgpool-II that hangs fails no query either: the last answer only grows old.
+        "pgpool2_up": (
+            f'(1 - max without ({own}, query) (sql_exporter_last_scrape_failed{{query="pool_nodes"}}))'
+            " * on (namespace, job, pod) group_left ()"
+            " (time() - max by (namespace, job, pod) (pgpool2_pool_answer_timestamp_seconds) < bool 45)"
+        ),
         "pgpool2_frontend_total": f"count without (pool_pid, status) ({processes})",
         "pgpool2_frontend_used": (
             f'count without (pool_pid, status) ({processes}{{status!="Wait for connection"}})'
             f" or 0 * count without (pool_pid, status) ({processes})"
         ),
         "pgpool2_pool_nodes_status": (
-            'max without (status) (pgpool2_pool_nodes_lb_weight{status=~"up|waiting"} >= bool 0)'
-            ' or max without (status) (pgpool2_pool_nodes_lb_weight{status!~"up|waiting"} < bool 0)'
+            f'max without ({states}) ({weight}{{status=~"up|waiting", pg_status!="down"}} >= bool 0)'
+            f" or max without ({states}) ({weight} < bool 0)"
         ),
     }

@@ -275,7 +275,7 @@ def backend_connections(settings: PgpoolSettings, balanced: bool) -> int:
     Each process keeps `max_pool` of them to each of the two endpoints. While pods roll there is one pod more. Twice as
     many, because a promotion ends no session: a standby that becomes the primary keeps those that came by the endpoint
     of the replicas, and gets those of the primary on top. Cancel requests do not count: PostgreSQL serves them without
-    taking one of `max_connections`.
+    taking one of `max_connections`. With an exporter, a pod asks each endpoint for its health.
 
     Args:
         settings: of the Pgpool-II.
@@ -283,4 +283,5 @@ def backend_connections(settings: PgpoolSettings, balanced: bool) -> int:
     """
     endpoints = 2 if balanced else 1
     pooling = settings.pooling
-    return settings.pods_in_a_rollout * pooling.num_init_children * pooling.max_pool * endpoints
+    checks = 0 if settings.exporter is None else 1
+    return settings.pods_in_a_rollout * (pooling.num_init_children * pooling.max_pool + checks) * endpoints

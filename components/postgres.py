@@ -25,6 +25,7 @@ from components.postgres_settings import (
 )
 
 APP = "postgres"
+SUPERUSER = "postgres"
 NAME = "hot-postgres"
 PORT = 5432
 CLIENT_LABEL = ("postgres-client", "true")
@@ -158,7 +159,7 @@ class PostgresHA(pulumi.ComponentResource):
         application = generated_password(f"{self._name}-application-password", auth.application_rotation, self._child)
         monitor = generated_password(f"{self._name}-monitor-password", auth.monitor_rotation, self._child)
         secrets: list[pulumi.Resource] = [
-            self._login("auth", AUTH, "postgres", superuser.result),
+            self._login("auth", AUTH, SUPERUSER, superuser.result),
             self._login("application", APPLICATION, settings.owner, application.result),
             self._login("monitor", MONITOR, MONITOR_ROLE, monitor.result),
         ]
@@ -261,9 +262,9 @@ class PostgresHA(pulumi.ComponentResource):
             host=pulumi.Output.concat(service, ".", self._args.namespace, ".svc"),
             port=PORT,
             database=settings.database,
-            application=Login(secret=APPLICATION),
-            superuser=Login(secret=AUTH),
-            monitor=Login(secret=MONITOR),
+            application=Login(secret=APPLICATION, role=settings.owner),
+            superuser=Login(secret=AUTH, role=SUPERUSER),
+            monitor=Login(secret=MONITOR, role=MONITOR_ROLE),
             logins_key=settings.logins_key,
             ca=ca,
             client_label=CLIENT_LABEL,

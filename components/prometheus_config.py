@@ -159,7 +159,13 @@ def alertmanager_config(standalone: Standalone, namespace: str) -> dict[str, Any
                 "source_matchers": ['severity="page"'],
                 "target_matchers": ['severity="ticket"'],
                 "equal": ["namespace", "job", "alertname"],
-            }
+            },
+            {
+                # Without it Pgpool-II serves nobody, and there is nothing else to be done.
+                "source_matchers": ['alertname="PostgresNoPrimary"'],
+                "target_matchers": ['alertname="PgpoolDown"'],
+                "equal": ["namespace"],
+            },
         ],
     }
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import settings
 from checks.kube import Kube, KubectlError
+from checks.monitoring import SERVICES
 from checks.outcome import CheckError
 from checks.web import client
 from components.dashboards import DASHBOARDS
@@ -17,8 +18,6 @@ from dashboard.prometheus import Series, Window, series_of
 from settings import StackSettings
 
 OUTPUT = Path("build/dashboard.html")
-SERVICES = {"standalone": "svc/prometheus", "operator": "svc/prometheus-operated"}
-"""By the mode of monitoring: the stack's own Service, and the one that the operator makes for its Prometheus."""
 PORT = 9090
 SECONDS = 3600
 

@@ -26,9 +26,9 @@ def endpoint(service: str, tls: bool, logins_key: str) -> PostgresEndpoint:
         host=f"{service}.demo.svc",
         port=5432,
         database="app",
-        application=Login(secret="postgres-app"),
-        superuser=Login(secret="hot-postgres-auth"),
-        monitor=Login(secret="postgres-monitor"),
+        application=Login(secret="postgres-app", role="app"),
+        superuser=Login(secret="hot-postgres-auth", role="postgres"),
+        monitor=Login(secret="postgres-monitor", role="monitor"),
         logins_key=logins_key,
         ca=SecretKey(name="postgres-ca", key="ca.crt") if tls else None,
         client_label=CLIENT_LABEL,
@@ -357,5 +357,8 @@ def test_clients_get_an_endpoint_with_the_logins_of_the_servers_behind_it() -> N
     (end,) = ends
     assert hosts == ["pgpool.demo.svc"]
     assert (end.port, end.database, end.logins_key, end.client_label) == (9999, "app", "7", ("pgpool-client", "true"))
-    assert (end.application, end.ca) == (Login(secret="postgres-app"), SecretKey(name="postgres-ca", key="ca.crt"))
+    assert (end.application, end.ca) == (
+        Login(secret="postgres-app", role="app"),
+        SecretKey(name="postgres-ca", key="ca.crt"),
+    )
     assert [item._name for item in end.workloads] == [graph.one("Deployment", "pgpool").name]
