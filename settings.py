@@ -4,6 +4,7 @@ On the command line, `python settings.py describe STACK` tells what a stack want
 """
 
 import argparse
+import gc
 import hashlib
 import json
 import sys
@@ -172,7 +173,7 @@ def from_file(stack: str) -> StackSettings:
     if not path.is_file():
         raise SettingsError(unknown_stack(stack))
     try:
-        content = yaml.safe_load(path.read_text()) or {}
+        content = yaml.load(path.read_text(), Loader=yaml.CSafeLoader) or {}
     except yaml.YAMLError as error:
         raise SettingsError(f"{path.name} is not YAML: {error}") from None
     config = content.get("config", {}) if isinstance(content, dict) else None
@@ -324,4 +325,5 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    gc.freeze()  # as in __main__.py
     sys.exit(main(sys.argv[1:]))

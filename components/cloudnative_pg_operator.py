@@ -139,10 +139,9 @@ def _register(name: str, document: Document, parent: pulumi.Resource, after: lis
 def adapted(document: Document, image: str | None) -> Document:
     """`document` as it is installed here; a copy where it differs from the release's."""
     if document["kind"] == "CustomResourceDefinition":
-        result = copy.deepcopy(dict(document))
         # One that an earlier stack left behind is taken over, whoever is said to own its fields.
-        result["metadata"].setdefault("annotations", {})["pulumi.com/patchForce"] = "true"
-        return result
+        annotations = {**document["metadata"].get("annotations", {}), "pulumi.com/patchForce": "true"}
+        return {**document, "metadata": {**document["metadata"], "annotations": annotations}}
     if document["kind"] != "Deployment":
         return document
     result = copy.deepcopy(dict(document))
