@@ -103,9 +103,9 @@ class StackSettings(Settings):
         if needed > self.postgres.max_connections:
             raise ValueError(
                 f"hotstack:postgres.maxConnections is {self.postgres.max_connections}, and up to {needed} may be open "
-                f"on one server: {pgpool} of Pgpool-II (pods in a rollout x numInitChildren x maxPool, for both "
-                f"endpoints), {readers} of readers (pods in a rollout x poolSize), {OTHER_CONNECTIONS} of others (the "
-                "operator, monitoring, superusers); raise it, or lower one of these"
+                f"on one server: {pgpool} of Pgpool-II (pods in a rollout x numInitChildren x maxPool, and one for "
+                f"each exporter, for both endpoints), {readers} of readers (pods in a rollout x poolSize), "
+                f"{OTHER_CONNECTIONS} of others (the operator, monitoring, superusers); raise it, or lower one of these"
             )
         sessions = 2 * readers
         if sessions > self.pgpool.sessions_per_pod:

@@ -155,7 +155,7 @@ REFUSED: dict[str, tuple[Overrides, str]] = {
     ),
     "more connections than PostgreSQL allows": (
         {"postgres": {"maxConnections": 100}},
-        "hotstack:postgres.maxConnections is 100, and up to 217 may be open on one server: 192 of Pgpool-II",
+        "hotstack:postgres.maxConnections is 100, and up to 223 may be open on one server: 198 of Pgpool-II",
     ),
     "more sessions than a pod of Pgpool-II serves": (
         {"fastapi": {"replicas": 3}},
@@ -195,17 +195,29 @@ ALONE: Overrides = {"postgres": {"instances": 1, "synchronous": {"method": "none
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
-        # (pods + 1 in a rollout) x children x connections of each x endpoints + (pods + 1) x readers of each + others
-        ({}, 3 * 32 * 1 * 2 + 3 * 5 + 10),
-        ({"pgpool": {"replicas": 4}}, 5 * 32 * 1 * 2 + 3 * 5 + 10),
-        ({"pgpool": {"pooling": {"numInitChildren": 40}}}, 3 * 40 * 1 * 2 + 3 * 5 + 10),
-        ({"pgpool": {"pooling": {"maxPool": 2}}}, 3 * 32 * 2 * 2 + 3 * 5 + 10),
-        ({"pgpool": {"replicas": 1, "queryCache": {"enabled": True}}}, 1 * 32 * 1 * 2 + 3 * 5 + 10),
-        ({"fastapi": {"replicas": 1}}, 3 * 32 * 1 * 2 + 2 * 5 + 10),
-        ({"fastapi": {"database": {"poolSize": 2}}}, 3 * 32 * 1 * 2 + 3 * 2 + 10),
-        (ALONE, 3 * 32 * 1 * 1 + 3 * 5 + 10),
+        # (pods + 1 in a rollout) x (children x connections of each + 1 for its exporter) x endpoints
+        # + (pods + 1) x readers of each + others
+        ({}, 3 * (32 * 1 + 1) * 2 + 3 * 5 + 10),
+        ({"pgpool": {"replicas": 4}}, 5 * (32 * 1 + 1) * 2 + 3 * 5 + 10),
+        ({"pgpool": {"pooling": {"numInitChildren": 40}}}, 3 * (40 * 1 + 1) * 2 + 3 * 5 + 10),
+        ({"pgpool": {"pooling": {"maxPool": 2}}}, 3 * (32 * 2 + 1) * 2 + 3 * 5 + 10),
+        ({"pgpool": {"replicas": 1, "queryCache": {"enabled": True}}}, 1 * (32 * 1 + 1) * 2 + 3 * 5 + 10),
+        ({"fastapi": {"replicas": 1}}, 3 * (32 * 1 + 1) * 2 + 2 * 5 + 10),
+        ({"fastapi": {"database": {"poolSize": 2}}}, 3 * (32 * 1 + 1) * 2 + 3 * 2 + 10),
+        ({"pgpool": {"exporter": None}}, 3 * 32 * 1 * 2 + 3 * 5 + 10),
+        (ALONE, 3 * (32 * 1 + 1) * 1 + 3 * 5 + 10),
     ],
-    ids=["dev", "pods", "children", "pool", "one pod at a time", "readers", "pool of readers", "no standbys"],
+    ids=[
+        "dev",
+        "pods",
+        "children",
+        "pool",
+        "one pod at a time",
+        "readers",
+        "pool of readers",
+        "no exporter",
+        "no standbys",
+    ],
 )
 def test_connections_are_counted_over_all_who_may_open_one(overrides: Overrides, expected: int) -> None:
     assert connections_needed(overrides) == expected
