@@ -18,7 +18,9 @@ import yaml
 import settings
 from cluster import promtool
 from components import monitoring_rules
+from components.model import Image
 from components.monitoring_rules import Postgres, Watched, groups
+from components.pgpool_exporter import PgpoolExporter, recorded
 from components.slo import Slo
 from tests.rules.promql import metric_name, selectors
 
@@ -63,11 +65,17 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a file for each group of rules in `rendered/`, and the cases beside it."""
     folder = tmp_path_factory.mktemp("rules")
     (folder / "rendered").mkdir()
-    for group in groups(STACK):
+    for group in [*groups(STACK), _recorded_for_sql_exporter()]:
         (folder / "rendered" / f"{group['name']}.yaml").write_text(json.dumps({"groups": [group]}))
     for file in CASES:
         (folder / file.name).write_text(json.dumps(_complete(yaml.safe_load(file.read_text()))))
     return folder
+
+
+def _recorded_for_sql_exporter() -> dict[str, Any]:
+    exporter = PgpoolExporter(image=Image(build="images/sql-exporter"))
+    rules = [{"record": name, "expr": expr} for name, expr in recorded(exporter).items()]
+    return {"name": "sql-exporter", "rules": rules}
 
 
 def _complete(cases: dict[str, Any]) -> dict[str, Any]:
@@ -92,7 +100,7 @@ def _promtool(*arguments: str) -> None:
 
 
 @pytest.mark.parametrize("cases", [file.name for file in CASES])
-def test_alerts_fire_and_clear_as_expected(rendered: Path, cases: str) -> None:
+def test_rules_say_what_is_expected_of_them(rendered: Path, cases: str) -> None:
     _promtool("test", "rules", str(rendered / cases))
 
 
