@@ -71,7 +71,7 @@ test-engine: $(READY)  ## the real Pulumi CLI, without a cluster
 test-cluster: $(READY)  ## real pods, on an embedded cluster of the tests' own
 	@$(PYTHON) -m pytest --verbose --capture=no tests/cluster
 
-faults: $(READY)  ## kills, switchovers, storms and rollouts on the running dev stack, RUNS (20) of each, with figures
+faults: $(READY)  ## kills, switchovers, storms, rollouts and what alerts on the running dev stack, RUNS (20) of each, with figures
 	@$(PYTHON) -m pytest --verbose --capture=no tests/faults --instance dev --runs $(RUNS)
 
 bench: $(READY)  ## figures of the running dev stack: preview, memory, monitoring, pgbench directly and through Pgpool-II

@@ -3,8 +3,7 @@
 import json
 import subprocess
 import time
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from functools import partial
 
 import httpx2
@@ -16,6 +15,7 @@ from checks.kube import Kube, KubectlError
 from checks.outcome import eventually
 from checks.stack import Stack
 from tests.cluster.load import at_least, load
+from tests.faults.redis import redis_scaled_away
 
 WORKLOADS = ("statefulset/redis", "statefulset/redis-replica", "deployment/fastapi-deployment")
 
@@ -99,17 +99,6 @@ def test_the_disruption_budget_refuses_to_evict_a_second_pod_of_the_app(dev_stac
     evict(kube, first)
     with pytest.raises(KubectlError, match=r"TooManyRequests.*disruption budget"):
         evict(kube, second)
-
-
-@contextmanager
-def redis_scaled_away(kube: Kube) -> Generator[None, None, None]:
-    """No primary while the block runs."""
-    kube.run("scale", "statefulset/redis", "--replicas=0")
-    try:
-        kube.run("wait", "--for=delete", "pod/redis-0", "--timeout=90s", timeout=100)
-        yield
-    finally:
-        kube.run("scale", "statefulset/redis", "--replicas=1")
 
 
 def containers(kube: Kube, selector: str) -> list[tuple[str, str, int]]:

@@ -15,9 +15,9 @@ from checks.postgres import current_primary, sql
 from checks.stack import Stack
 from checks.web import successful
 from tests.cluster.load import load
-from tests.cluster.test_stack import redis_scaled_away
 from tests.faults import hot_postgres
-from tests.faults.client_pod import client_pod, running
+from tests.faults.client_pod import running
+from tests.faults.redis import redis_scaled_away
 
 ROUNDING = 2.0  # seconds: it is asked once a second, and an evaluation takes a moment
 CLEARS_SECONDS = 240.0  # once the fault is over: the longest is the short window of an error budget, five minutes' rate
@@ -28,44 +28,44 @@ REPLAYED_LATE = "CREATE TABLE IF NOT EXISTS alert_rows (at timestamptz); INSERT 
 
 
 @pytest.fixture(scope="module")
-def api(dev_stack: Stack) -> Iterator[httpx2.Client]:
+def api(stack: Stack) -> Iterator[httpx2.Client]:
     """The API of the stack's Prometheus."""
-    with prometheus(dev_stack) as client:
+    with prometheus(stack) as client:
         yield client
 
 
 @pytest.fixture(autouse=True)
-def whole(dev_stack: Stack) -> Iterator[None]:
-    """Each test begins with a whole stack, and leaves one."""
-    _wait_until_whole(dev_stack.kube)
+def whole(kube: Kube) -> Iterator[None]:
+    """Each test begins with a whole stack, Redis too, and leaves one."""
+    _wait_for_redis(kube)
     yield
-    _wait_until_whole(dev_stack.kube)
+    _wait_for_redis(kube)
 
 
-def test_no_redis_primary_and_what_users_notice_of_it(dev_stack: Stack, api: httpx2.Client) -> None:
-    node, port = node_address(dev_stack), dev_stack.settings.fastapi.node_port or 0
+def test_no_redis_primary_and_what_users_notice_of_it(stack: Stack, api: httpx2.Client) -> None:
+    node, port = node_address(stack), stack.settings.fastapi.node_port or 0
     with (
         noticed(api, "RedisNoPrimary", "FastapiAvailabilityBudgetBurns") as detected,
-        redis_scaled_away(dev_stack.kube),
+        redis_scaled_away(stack.kube),
         load(node, port, "/cache/alert"),  # the service answers 503
     ):
         detected()
 
 
-def test_a_redis_replica_that_is_cut_off(dev_stack: Stack, api: httpx2.Client) -> None:
+def test_a_redis_replica_that_is_cut_off(stack: Stack, api: httpx2.Client) -> None:
     redis = ("exec", REPLICA, "--container=redis", "--", "sh", "/etc/redis/ping.sh")
-    found = dev_stack.kube.run(*redis, "INFO", "replication")
+    found = stack.kube.run(*redis, "INFO", "replication")
     info = dict(line.split(":", 1) for line in found.splitlines() if ":" in line)
     with noticed(api, "RedisReplicaCutOff") as detected:
-        dev_stack.kube.run(*redis, "REPLICAOF", "127.0.0.1", "1")
+        stack.kube.run(*redis, "REPLICAOF", "127.0.0.1", "1")
         try:
             detected()
         finally:
-            dev_stack.kube.run(*redis, "REPLICAOF", info["master_host"].strip(), info["master_port"].strip())
+            stack.kube.run(*redis, "REPLICAOF", info["master_host"].strip(), info["master_port"].strip())
 
 
-def test_no_postgres_primary(dev_stack: Stack, api: httpx2.Client) -> None:
-    kube = dev_stack.kube
+def test_no_postgres_primary(stack: Stack, api: httpx2.Client) -> None:
+    kube = stack.kube
     with noticed(api, "PostgresNoPrimary") as detected:
         # The operator leaves a primary that is fenced where it is.
         with hot_postgres.fenced(kube, [current_primary(kube)]):
@@ -73,16 +73,16 @@ def test_no_postgres_primary(dev_stack: Stack, api: httpx2.Client) -> None:
         hot_postgres.wait_until_healthy(kube)
 
 
-def test_all_standbys_are_away(dev_stack: Stack, api: httpx2.Client) -> None:
-    kube = dev_stack.kube
+def test_all_standbys_are_away(stack: Stack, api: httpx2.Client) -> None:
+    kube = stack.kube
     with noticed(api, "PostgresReplicationBroken", "PostgresCommitsWait") as detected:
         with hot_postgres.fenced(kube, hot_postgres.standbys(kube)):
             detected()
         hot_postgres.wait_until_healthy(kube)
 
 
-def test_a_server_of_pgpool_is_down(dev_stack: Stack, api: httpx2.Client) -> None:
-    kube = dev_stack.kube
+def test_a_server_of_pgpool_is_down(stack: Stack, api: httpx2.Client) -> None:
+    kube = stack.kube
     with noticed(api, "PgpoolNodeDown") as detected:
         # To Pgpool-II, all standbys are one server: their Service.
         with hot_postgres.fenced(kube, hot_postgres.standbys(kube)):
@@ -90,8 +90,8 @@ def test_a_server_of_pgpool_is_down(dev_stack: Stack, api: httpx2.Client) -> Non
         hot_postgres.wait_until_healthy(kube)
 
 
-def test_a_standby_that_does_not_replay(dev_stack: Stack, api: httpx2.Client) -> None:
-    kube = dev_stack.kube
+def test_a_standby_that_does_not_replay(stack: Stack, api: httpx2.Client) -> None:
+    kube = stack.kube
     primary, standby = current_primary(kube), hot_postgres.standbys(kube)[0]
     with noticed(api, "PostgresReplicationLag") as detected:
         sql(kube, standby, "SELECT pg_wal_replay_pause()")
@@ -106,8 +106,8 @@ def test_a_standby_that_does_not_replay(dev_stack: Stack, api: httpx2.Client) ->
             sql(kube, primary, "DROP TABLE IF EXISTS alert_rows")
 
 
-def test_archiving_fails(dev_stack: Stack, api: httpx2.Client) -> None:
-    kube = dev_stack.kube
+def test_archiving_fails(stack: Stack, api: httpx2.Client) -> None:
+    kube = stack.kube
     with noticed(api, "PostgresArchivingFailing") as detected:
         kube.run("scale", "statefulset/object-store", "--replicas=0")
         try:
@@ -123,12 +123,12 @@ def test_archiving_fails(dev_stack: Stack, api: httpx2.Client) -> None:
             kube.run("rollout", "status", "statefulset/object-store", "--timeout=120s", timeout=130)
 
 
-def test_pgpool_has_few_processes_left(dev_stack: Stack, api: httpx2.Client) -> None:
-    kube, children = dev_stack.kube, dev_stack.settings.pgpool.sessions_per_pod
+def test_pgpool_has_few_processes_left(stack: Stack, api: httpx2.Client) -> None:
+    kube, children = stack.kube, stack.settings.pgpool.sessions_per_pod
     address = kube.ready_pods("app=pgpool")[0]["status"]["podIP"]
     # Over four fifths with the exporter's own session; one more is left for whoever comes.
     count = str(min(int(0.8 * children) + 1, children - 2))
-    with noticed(api, "PgpoolChildrenBusy") as detected, client_pod(kube):
+    with noticed(api, "PgpoolChildrenBusy") as detected:
         crowd = ("sessions", count, f"{address}:9999", hot_postgres.database(kube), "600")
         with running(kube, crowd) as [sessions]:
             assert sessions.line(seconds=60) == {"warm": True}
@@ -196,7 +196,6 @@ def _not_failed(kube: Kube, primary: str) -> str | None:
     return None if failed == "t" else "no attempt to archive has failed yet"
 
 
-def _wait_until_whole(kube: Kube) -> None:
-    hot_postgres.wait_until_healthy(kube)
-    for workload in ("statefulset/redis", "statefulset/redis-replica", "deployment/pgpool"):
+def _wait_for_redis(kube: Kube) -> None:
+    for workload in ("statefulset/redis", "statefulset/redis-replica"):
         kube.run("rollout", "status", workload, "--timeout=120s", timeout=130)
