@@ -8,13 +8,12 @@ from dataclasses import replace
 import httpx2
 import pytest
 
+from checks import monitoring
 from checks.items import items
-from checks.kube import Kube
 from checks.stack import Stack
-from checks.web import client
 from components.dashboards import DASHBOARDS
 from components.dashboards.model import Panel
-from dashboard.__main__ import PORT, SERVICES, draw
+from dashboard.__main__ import draw
 from dashboard.prometheus import Series, Window, series_of
 
 PANELS = [panel for dashboard in DASHBOARDS for panel in dashboard.panels()]
@@ -27,11 +26,7 @@ Ask = Callable[[Panel], list[Series]]
 @pytest.fixture(scope="module")
 def prometheus(dev_stack: Stack) -> Iterator[httpx2.Client]:
     """The API of the stack's Prometheus, for the whole module: each query would else wait for a way to it."""
-    where = dev_stack.settings.kubernetes
-    with (
-        Kube(where.context, where.monitoring_namespace).port_forward(SERVICES["standalone"], PORT) as port,
-        client(f"http://127.0.0.1:{port}") as api,
-    ):
+    with monitoring.prometheus(dev_stack) as api:
         yield api
 
 
