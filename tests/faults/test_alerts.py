@@ -1,7 +1,7 @@
 """Faults of a running stack are detected within two scrape intervals plus the `for` of their alert, which clears."""
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 
 import httpx2
@@ -45,7 +45,7 @@ def whole(kube: Kube) -> Iterator[None]:
 def test_no_redis_primary_and_what_users_notice_of_it(stack: Stack, api: httpx2.Client) -> None:
     node, port = node_address(stack), stack.settings.fastapi.node_port or 0
     with (
-        noticed(api, "RedisNoPrimary", "FastapiAvailabilityBudgetBurns") as detected,
+        noticed(api, "RedisNoPrimary", "FastapiAvailabilityBudgetBurns 1h") as detected,
         redis_scaled_away(stack.kube),
         load(node, port, "/cache/alert"),  # the service answers 503
     ):
@@ -174,16 +174,25 @@ class Detection:
 
 
 def firing(api: httpx2.Client) -> set[str]:
-    """The names of all alerts that fire."""
+    """All alerts that fire, as `called`."""
     alerts = successful(api, "GET", "/api/v1/alerts").json()["data"]["alerts"]
-    return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
+    return {called(alert["labels"]["alertname"], alert["labels"]) for alert in alerts if alert["state"] == "firing"}
+
+
+def called(name: str, labels: Mapping[str, str]) -> str:
+    """The name of an alert, with its window where it has one: a budget is watched over several, which clear in turn."""
+    return f"{name} {labels['window']}" if "window" in labels else name
 
 
 def timings(api: httpx2.Client, alerts: tuple[str, ...]) -> dict[str, tuple[float, float]]:
     """The shortest `for` of each alert, and how often it is evaluated, in seconds."""
     groups = successful(api, "GET", "/api/v1/rules?type=alert").json()["data"]["groups"]
     found = sorted(
-        ((rule["name"], rule["duration"], group["interval"]) for group in groups for rule in group["rules"]),
+        (
+            (called(rule["name"], rule["labels"]), rule["duration"], group["interval"])
+            for group in groups
+            for rule in group["rules"]
+        ),
         reverse=True,
     )
     result = {name: (wait, interval) for name, wait, interval in found if name in alerts}
