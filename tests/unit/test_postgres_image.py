@@ -170,6 +170,13 @@ def test_the_server_is_given_the_checksum_of_what_it_gets(pod: Pod) -> None:
     assert f"Content-MD5: {base64.b64encode(checksum).decode()}\n" in pod.asked()
 
 
+def test_a_file_without_a_checksum_is_not_stored(pod: Pod) -> None:
+    (pod.folder / "openssl").write_text("#!/bin/sh\nexit 1\n")
+    (pod.folder / "openssl").chmod(0o755)
+    assert pod.archive("--gzip", *OPTIONS, *PLACE, written(pod, SEGMENT)) == BARMANS_ANSWER
+    assert pod.asked() == ""
+
+
 @pytest.mark.parametrize("status", ["", "000", "301", "400", "503"])
 def test_a_file_that_the_server_has_not_confirmed_is_barmans(pod: Pod, status: str) -> None:
     arguments = ("--gzip", *OPTIONS, *PLACE, written(pod, SEGMENT))
@@ -180,6 +187,13 @@ def test_a_file_that_the_server_has_not_confirmed_is_barmans(pod: Pod, status: s
 @pytest.mark.parametrize("status", ["200", "503"])
 def test_nothing_is_left_of_an_upload(pod: Pod, status: str) -> None:
     pod.archive("--gzip", *OPTIONS, *PLACE, written(pod, SEGMENT), status=status)
+    assert list((pod.folder / "tmp").iterdir()) == []
+
+
+def test_what_a_killed_upload_left_is_not_stored_nor_kept(pod: Pod) -> None:
+    (pod.folder / "tmp" / f"{SEGMENT}.gz").write_bytes(b"half of a longer file" * 10_000)
+    assert pod.archive("--gzip", *OPTIONS, *PLACE, written(pod, SEGMENT)) == 0
+    assert gzip.decompress((pod.folder / "uploaded").read_bytes()) == WAL
     assert list((pod.folder / "tmp").iterdir()) == []
 
 
