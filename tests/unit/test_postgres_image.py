@@ -118,25 +118,22 @@ def test_barman_is_asked_about_a_file_that_is_not_clearly_missing(pod: Pod, answ
     assert (pod.folder / "barman.args").read_text().splitlines() == list(arguments)
 
 
-UNCLEAR = pytest.mark.parametrize(
-    ("options", "place", "variables"),
+@pytest.mark.parametrize(
+    ("options", "variables"),
     [
-        (OPTIONS[2:], PLACE, LOGIN),
-        (("--encryption", *OPTIONS), PLACE, LOGIN),
-        ((*OPTIONS[:3], "azure-blob-storage"), PLACE, LOGIN),
-        (OPTIONS, PLACE, {}),
-        (OPTIONS, PLACE, {**LOGIN, "AWS_SESSION_TOKEN": "token"}),
+        (OPTIONS[2:], LOGIN),
+        (("--gzip", *OPTIONS), LOGIN),
+        ((*OPTIONS[:3], "azure-blob-storage"), LOGIN),
+        (OPTIONS, {}),
+        (OPTIONS, {**LOGIN, "AWS_SESSION_TOKEN": "token"}),
     ],
     ids=["Amazon's own endpoint", "an option more", "another cloud", "no key", "a session's key"],
 )
-
-
-@UNCLEAR
 def test_what_only_barman_understands_is_left_to_it(
-    pod: Pod, options: tuple[str, ...], place: tuple[str, ...], variables: dict[str, str]
+    pod: Pod, options: tuple[str, ...], variables: dict[str, str]
 ) -> None:
-    assert pod.restore(*options, *place, SEGMENT, "target", answer=MISSING, variables=variables) == BARMANS_ANSWER
-    assert pod.archive("--gzip", *options, *place, SEGMENT, variables=variables) == BARMANS_ANSWER
+    assert pod.restore(*options, *PLACE, SEGMENT, "target", answer=MISSING, variables=variables) == BARMANS_ANSWER
+    assert pod.archive("--gzip", *options, *PLACE, SEGMENT, variables=variables) == BARMANS_ANSWER
     assert pod.asked() == ""
 
 
@@ -166,7 +163,7 @@ def test_a_history_is_stored_beside_the_folders_of_the_timelines(pod: Pod) -> No
 
 def test_the_server_is_given_the_checksum_of_what_it_gets(pod: Pod) -> None:
     pod.archive("--gzip", *OPTIONS, *PLACE, written(pod, SEGMENT))
-    checksum = hashlib.md5((pod.folder / "uploaded").read_bytes()).digest()  # noqa: S324 - what S3 compares
+    checksum = hashlib.md5((pod.folder / "uploaded").read_bytes(), usedforsecurity=False).digest()
     assert f"Content-MD5: {base64.b64encode(checksum).decode()}\n" in pod.asked()
 
 
