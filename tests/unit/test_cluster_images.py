@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster import api, images, instance, paths
+from cluster import api, images, instance, paths, process
 from cluster.errors import ClusterError
 from cluster.images import Image
 
@@ -141,20 +141,13 @@ def test_a_build_that_is_killed_goes_on_nowhere_and_the_next_one_succeeds(
         hanging = _wait_for(folder / "hanging")
         builder.kill()
     deadline = time.monotonic() + 10
-    while _runs(hanging):
+    # One that has ended has no command line any more, though nobody may have asked about its end yet.
+    while process.command_line(int(hanging)):
         assert time.monotonic() < deadline, "the build goes on without its builder"
         time.sleep(0.01)
     monkeypatch.delenv("HANG_BUILD")
     assert images.build(image).read_text() == "archive\n"
     assert _cached(folder) == ["build.lock", "hotstack-redis/0123456789ab.tar"]
-
-
-def _runs(pid: str) -> bool:
-    """Whether a process has not ended; one that nobody has asked about since has no command line any more."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes() != b""
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def _wait_for(file: Path) -> str:
