@@ -35,11 +35,16 @@ _REPLICATION = Row(
             queries=(Query("cnpg_pg_stat_replication_replay_diff_bytes{$postgres}", "{{application_name}}"),),
         ),
         Panel(
-            title="Synchronous standbys",
-            description="How many a commit waits for, and how many there are. Fewer than expected: commits wait.",
+            title="Standbys",
+            description="How many a commit waits for, and how many the primary sends to. With fewer, commits wait.",
             unit="short",
             queries=(
-                Query('cnpg_collector_sync_replicas{$postgres, value=~"expected|observed"}', "{{pod}} {{value}}"),
+                Query('cnpg_collector_sync_replicas{$postgres, value="observed"}', "{{pod}} waits for"),
+                Query(
+                    "count by (pod) ("
+                    'cnpg_pg_stat_replication_sent_diff_bytes{$postgres, application_name=~".+-[0-9]+"})',
+                    "{{pod}} sends to",
+                ),
             ),
         ),
         Panel(
