@@ -18,6 +18,7 @@ from components.slo import Slo
 FILES = Path(__file__).parent / "rules"
 RUNBOOKS = "docs/runbooks"
 _SLACK_HOURS = 2  # that a backup may take, and be noticed
+_SCRAPES = 2  # intervals: what was read before that is not what there is
 
 Rule = dict[str, Any]
 
@@ -100,6 +101,12 @@ def _expected(stack: Watched) -> Iterator[Rule]:
     """What the stack should have, as series; and how full volumes are, whose sizes only the settings know."""
     for (namespace, job), count in stack.pods.items():
         yield _number("hotstack:pods:expected", count, namespace, job)
+    fresh = _SCRAPES * stack.interval_seconds
+    yield {
+        "record": "hotstack:scrape_age_seconds:limit",
+        "expr": f"vector({fresh})",
+        "labels": {"namespace": stack.namespace},
+    }
     yield _number("hotstack:redis_replicas:expected", stack.redis_replicas, stack.namespace, "redis")
     yield _number("hotstack:pgpool_children:expected", stack.pgpool_children, stack.namespace, "pgpool")
     postgres = stack.postgres
