@@ -93,7 +93,7 @@ def _rules_of(name: str, stack: Watched) -> list[Rule]:
     text = (FILES / f"{name}.yaml").read_text()
     text = text.replace('namespace="monitoring"', f'namespace="{stack.monitoring_namespace}"')
     text = text.replace('namespace="demo"', f'namespace="{stack.namespace}"')
-    [group] = yaml.safe_load(text)["groups"]
+    [group] = yaml.load(text, Loader=yaml.CSafeLoader)["groups"]
     return group["rules"]
 
 

@@ -14,7 +14,7 @@ from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard as GrafanaDashboard
 
 from components.dashboards import DASHBOARDS
-from components.dashboards.model import Dashboard, Panel, Query
+from components.dashboards.model import Dashboard, Query
 from components.monitoring_dashboards import dashboards
 from tests.support import scrapes
 from tests.support.program import build
@@ -22,8 +22,8 @@ from tests.support.promql import Selector, selectors
 from tests.support.scrapes import OF_PROMETHEUS
 
 PANELS = [panel for dashboard in DASHBOARDS for panel in dashboard.panels()]
-QUERIES = [query for panel in PANELS for query in panel.queries]
 MODELS = dashboards()
+OF_EACH = pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda dashboard: dashboard.name)
 
 
 def in_grafana(query: Query) -> list[Selector]:
@@ -31,57 +31,69 @@ def in_grafana(query: Query) -> list[Selector]:
     return selectors(query.expression.replace("$__rate_interval", "1m"))
 
 
-@pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.template)
+def queries(dashboard: Dashboard) -> list[Query]:
+    return [query for panel in dashboard.panels() for query in panel.queries]
+
+
+@OF_EACH
 class TestQueries:
     def test_a_query_asks_for_the_chosen_namespace_and_the_chosen_instances_and_nothing_else(
-        self, query: Query
+        self, dashboard: Dashboard
     ) -> None:
-        asked = in_grafana(query)
-        assert asked != []
-        for selector in asked:
-            # The alternative without a value is for alerts, which may be about no pod at all.
-            bar = "|" if selector.metric == "ALERTS" else ""
-            assert selector.labels["namespace"] == f"$namespace{bar}"
-            # What a rule records, with a colon in its name, may be about the stack as a whole.
-            if "pod" in selector.labels or ":" not in selector.metric:
-                assert selector.labels["pod"] == f"$instance{bar}"
+        for query in queries(dashboard):
+            asked = in_grafana(query)
+            assert asked != [], query
+            for selector in asked:
+                # The alternative without a value is for alerts, which may be about no pod at all.
+                bar = "|" if selector.metric == "ALERTS" else ""
+                assert selector.labels["namespace"] == f"$namespace{bar}", query
+                # What a rule records, with a colon in its name, may be about the stack as a whole.
+                if "pod" in selector.labels or ":" not in selector.metric:
+                    assert selector.labels["pod"] == f"$instance{bar}", query
 
-    def test_a_query_names_the_part_whose_metric_it_means(self, query: Query) -> None:
+    def test_a_query_names_the_part_whose_metric_it_means(self, dashboard: Dashboard) -> None:
         # The service counts a `redis_up` of its own, which says something else.
-        for selector in in_grafana(query):
-            assert "job" in selector.labels or selector.metric in OF_PROMETHEUS or ":" in selector.metric
+        for query in queries(dashboard):
+            for selector in in_grafana(query):
+                named = "job" in selector.labels or selector.metric in OF_PROMETHEUS or ":" in selector.metric
+                assert named, query
 
-    def test_a_query_names_only_series_that_its_part_has_or_that_a_rule_records(self, query: Query) -> None:
+    def test_a_query_names_only_series_that_its_part_has_or_that_a_rule_records(self, dashboard: Dashboard) -> None:
         recorded = scrapes.recorded(build("dev"))
-        for selector in in_grafana(query):
-            if selector.metric not in recorded | OF_PROMETHEUS:
-                assert selector.metric in scrapes.metrics(selector.labels["job"])
+        for query in queries(dashboard):
+            for selector in in_grafana(query):
+                if selector.metric not in recorded | OF_PROMETHEUS:
+                    assert selector.metric in scrapes.metrics(selector.labels["job"]), query
 
-    def test_a_series_is_called_by_labels_that_its_metrics_have(self, query: Query) -> None:
-        of_parts = [
-            (selector.labels["job"], selector.metric) for selector in in_grafana(query) if "job" in selector.labels
-        ]
-        known = {name for job, metric in of_parts for name in scrapes.labels(job, metric)}
-        if known:  # else they are of rules, and not of parts
-            assert set(re.findall(r"\{\{(\w+)\}\}", query.legend)) <= known
+    def test_a_series_is_called_by_labels_that_its_metrics_have(self, dashboard: Dashboard) -> None:
+        for query in queries(dashboard):
+            of_parts = [
+                (selector.labels["job"], selector.metric) for selector in in_grafana(query) if "job" in selector.labels
+            ]
+            known = {name for job, metric in of_parts for name in scrapes.labels(job, metric)}
+            if known:  # else they are of rules, and not of parts
+                assert set(re.findall(r"\{\{(\w+)\}\}", query.legend)) <= known, query
 
-    def test_without_a_grafana_a_query_is_plain_promql(self, query: Query) -> None:
-        promql = query.promql("demo", 60)
-        assert "$" not in promql
-        assert {selector.labels["namespace"].rstrip("|") for selector in selectors(promql)} == {"demo"}
-
-
-@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.title)
-def test_a_panel_says_what_it_shows_and_what_to_make_of_it(panel: Panel) -> None:
-    assert panel.title
-    assert panel.description.endswith(".")
-    assert panel.description.rstrip(".") != panel.title
+    def test_without_a_grafana_a_query_is_plain_promql(self, dashboard: Dashboard) -> None:
+        for query in queries(dashboard):
+            promql = query.promql("demo", 60)
+            assert "$" not in promql
+            assert {selector.labels["namespace"].rstrip("|") for selector in selectors(promql)} == {"demo"}, query
 
 
-@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.title)
-def test_the_series_of_a_panel_have_a_name(panel: Panel) -> None:
-    assert all(query.legend for query in panel.queries)
-    assert len({query.legend for query in panel.queries}) == len(panel.queries)
+@OF_EACH
+def test_a_panel_says_what_it_shows_and_what_to_make_of_it(dashboard: Dashboard) -> None:
+    for panel in dashboard.panels():
+        assert panel.title
+        assert panel.description.endswith("."), panel
+        assert panel.description.rstrip(".") != panel.title
+
+
+@OF_EACH
+def test_the_series_of_a_panel_have_a_name(dashboard: Dashboard) -> None:
+    for panel in dashboard.panels():
+        assert all(query.legend for query in panel.queries), panel
+        assert len({query.legend for query in panel.queries}) == len(panel.queries), panel
 
 
 def test_no_two_panels_are_alike() -> None:
@@ -101,7 +113,7 @@ def panels_of(model: dict[str, Any]) -> list[dict[str, Any]]:
     return [panel for panel in model["panels"] if panel["type"] != "row"]
 
 
-@pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda dashboard: dashboard.name)
+@OF_EACH
 class TestGrafana:
     def test_every_panel_is_in_the_model_with_its_title_unit_description_and_queries(
         self, dashboard: Dashboard
