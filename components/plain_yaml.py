@@ -3,9 +3,14 @@
 import yaml
 
 
-def text(content: object) -> str:
-    """The YAML of plain values, in their order; what occurs twice is there twice, and not as a reference."""
-    return yaml.dump(content, Dumper=_Plain, sort_keys=False, width=120)
+def text(content: object, *, sort_keys: bool = False) -> str:
+    """The YAML of plain values, in their order; what occurs twice is there twice, and not as a reference.
+
+    Args:
+        content: mappings, sequences, texts, numbers and truth values.
+        sort_keys: whether mappings are in the order of their keys.
+    """
+    return yaml.dump(content, Dumper=_Plain, sort_keys=sort_keys, width=120, allow_unicode=True)
 
 
 class _Plain(yaml.CSafeDumper):

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from components import plain_yaml
 from tests.support.graph import Graph, Resource
 from tests.support.program import STACKS, build
 
@@ -35,7 +34,7 @@ def golden(graph: Graph) -> str:
             if not resource.is_released
         },
     }
-    text = yaml.dump(content, Dumper=_Dumper, sort_keys=True, width=120, allow_unicode=True)
+    text = plain_yaml.text(content, sort_keys=True)
     return _OF_IMAGE.sub(r"\1-<of the image>", _BUILT.sub(r"\1<built>", text))
 
 
@@ -53,21 +52,6 @@ def _resource(resource: Resource, stand_ins: Mapping[str, str]) -> dict[str, Any
         "properties": resource.masked(),
     }
     return {key: value for key, value in said.items() if value}
-
-
-class _Dumper(yaml.SafeDumper):
-    """Texts of several lines as such, and no anchors: both for the sake of diffs."""
-
-    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - the name is PyYAML's
-        return True
-
-
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in text else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-_Dumper.add_representer(str, _text)
 
 
 def main() -> None:
