@@ -298,7 +298,8 @@ class Monitoring(pulumi.ComponentResource):
                 endpoint.job,
                 operator.monitor_spec(endpoint, interval, prometheus_config.scrape_timeout(interval)),
             )
-        self._custom("PrometheusRule", "rules", operator.rule_spec(args.rules))
+        evaluated = prometheus_config.evaluation_interval(interval)
+        self._custom("PrometheusRule", "rules", operator.rule_spec(args.rules, evaluated))
         for file, model in args.dashboards.items():
             board = file.removesuffix(".json")
             ConfigMap(

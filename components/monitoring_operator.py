@@ -45,6 +45,11 @@ def relabeling(item: Relabeling) -> Body:
     return {to_camel(key): value for key, value in item.items()}
 
 
-def rule_spec(groups: Sequence[Mapping[str, Any]]) -> Body:
-    """The spec of a PrometheusRule."""
-    return {"groups": [dict(group) for group in groups]}
+def rule_spec(groups: Sequence[Mapping[str, Any]], evaluation_interval: int) -> Body:
+    """The spec of a PrometheusRule.
+
+    Args:
+        groups: of rules.
+        evaluation_interval: seconds, for those that have none of their own; the cluster's Prometheus has another.
+    """
+    return {"groups": [{"interval": f"{evaluation_interval}s", **group} for group in groups]}

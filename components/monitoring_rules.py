@@ -13,12 +13,12 @@ from typing import Any
 import yaml
 
 from components import slo
+from components.prometheus_config import scrape_timeout
 from components.slo import Slo
 
 FILES = Path(__file__).parent / "rules"
 RUNBOOKS = "docs/runbooks"
 _SLACK_HOURS = 2  # that a backup may take, and be noticed
-_SCRAPES = 2  # intervals: what was read before that is not what there is
 
 Rule = dict[str, Any]
 
@@ -52,7 +52,7 @@ class Watched:
         postgres: `None` for an engine whose metrics have other names.
         pgpool_children: clients that one pod of Pgpool-II can serve.
         slo: objectives of the service.
-        interval_seconds: how often series are read, and rules evaluated.
+        interval_seconds: how often series are read.
         own_prometheus: whether Prometheus and Alertmanager are the stack's own to look after.
         recorded: by job, what series of other names are recorded as: PromQL by name.
     """
@@ -101,10 +101,11 @@ def _expected(stack: Watched) -> Iterator[Rule]:
     """What the stack should have, as series; and how full volumes are, whose sizes only the settings know."""
     for (namespace, job), count in stack.pods.items():
         yield _number("hotstack:pods:expected", count, namespace, job)
-    fresh = _SCRAPES * stack.interval_seconds
+    # What is there was read an interval ago at most, if its target took all the time that it has.
+    oldest = stack.interval_seconds + scrape_timeout(stack.interval_seconds)
     yield {
         "record": "hotstack:scrape_age_seconds:limit",
-        "expr": f"vector({fresh})",
+        "expr": f"vector({oldest})",
         "labels": {"namespace": stack.namespace},
     }
     yield _number("hotstack:redis_replicas:expected", stack.redis_replicas, stack.namespace, "redis")

@@ -139,7 +139,7 @@ class MonitoringSettings(Settings):
         description="A Prometheus of the stack's own, or ServiceMonitors and the like for the cluster's operator."
     )
     scrape_interval_seconds: int = Field(
-        default=15, ge=5, le=300, description="How often metrics are read, and rules evaluated."
+        default=15, ge=5, le=300, description="How often metrics are read; rules are evaluated thrice as often."
     )
     slo: Slo = Slo()
     standalone: Standalone | None = Field(default=None, description="For mode `standalone`.")

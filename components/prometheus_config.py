@@ -33,6 +33,11 @@ def scrape_timeout(interval: int) -> int:
     return min(10, interval - 1)
 
 
+def evaluation_interval(interval: int) -> int:
+    """Seconds from one evaluation of rules to the next: what a scrape has shown is judged within a third of one."""
+    return max(1, interval // 3)
+
+
 def prometheus_files(
     settings: MonitoringSettings, namespaces: Sequence[str], endpoints: Iterable[MetricsEndpoint]
 ) -> dict[str, str]:
@@ -58,7 +63,7 @@ def prometheus_config(
         "global": {
             "scrape_interval": f"{interval}s",
             "scrape_timeout": f"{scrape_timeout(interval)}s",
-            "evaluation_interval": f"{interval}s",
+            "evaluation_interval": f"{evaluation_interval(interval)}s",
         },
         "rule_files": ["/run/prometheus/*.yaml"],
         "alerting": {"alertmanagers": [{"static_configs": [{"targets": [f"alertmanager:{ALERTMANAGER_PORT}"]}]}]},

@@ -9,7 +9,7 @@ import pytest
 
 from checks.cluster import node_address
 from checks.kube import Kube
-from checks.monitoring import prometheus
+from checks.monitoring import active_targets, prometheus
 from checks.outcome import eventually
 from checks.postgres import current_primary, sql
 from checks.stack import Stack
@@ -19,8 +19,10 @@ from tests.faults import hot_postgres
 from tests.faults.client_pod import running
 from tests.faults.redis import redis_scaled_away
 
-ROUNDING = 2.0  # seconds: it is asked once a second, and an evaluation takes a moment
-CLEARS_SECONDS = 345.0  # once the fault is over: the longest is a budget, of which the last five minutes must be spared; 3 scrapes
+ROUNDING = 2.0  # seconds: it is asked once a second, and an answer takes a moment
+CLEARS_SECONDS = (
+    345.0  # once the fault is over: the longest is a budget, of which the last five minutes must be spared; 3 scrapes
+)
 LAG_SECONDS = 30.0  # what the alert of a lag takes for one
 ARCHIVER_SECONDS = 120.0  # until an attempt to archive has failed, all its own attempts included
 REPLICA = "redis-replica-0"
@@ -158,7 +160,8 @@ class Detection:
     def __call__(self) -> None:
         """Wait until all fire; each within its own limit from now on."""
         started = time.monotonic()
-        limits = {name: wait + 2 * interval for name, (wait, interval) in timings(self._api, self._alerts).items()}
+        scrapes = 2 * scrape_interval(self._api)
+        limits = {name: wait + scrapes for name, wait in waits(self._api, self._alerts).items()}
         waiting = dict(limits)
         while waiting:
             now, seen = time.monotonic() - started, firing(self._api)
@@ -181,20 +184,19 @@ def called(name: str, labels: Mapping[str, str]) -> str:
     return f"{name} {labels['window']}" if "window" in labels else name
 
 
-def timings(api: httpx2.Client, alerts: tuple[str, ...]) -> dict[str, tuple[float, float]]:
-    """The shortest `for` of each alert, and how often it is evaluated, in seconds."""
+def waits(api: httpx2.Client, alerts: tuple[str, ...]) -> dict[str, float]:
+    """The shortest `for` of each alert, in seconds."""
     groups = successful(api, "GET", "/api/v1/rules?type=alert").json()["data"]["groups"]
-    found = sorted(
-        (
-            (called(rule["name"], rule["labels"]), rule["duration"], group["interval"])
-            for group in groups
-            for rule in group["rules"]
-        ),
-        reverse=True,
-    )
-    result = {name: (wait, interval) for name, wait, interval in found if name in alerts}
+    found = [(called(rule["name"], rule["labels"]), rule["duration"]) for group in groups for rule in group["rules"]]
+    result = {name: wait for name, wait in sorted(found, reverse=True) if name in alerts}
     assert set(result) == set(alerts), "Prometheus does not know all of these alerts"
     return result
+
+
+def scrape_interval(api: httpx2.Client) -> float:
+    """Seconds from one scrape of a target to the next."""
+    [interval] = {target["scrapeInterval"] for target in active_targets(api)}
+    return float(interval.removesuffix("s"))
 
 
 def _not_failed(kube: Kube, primary: str) -> str | None:

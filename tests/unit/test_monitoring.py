@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from components.prometheus_config import scrape_timeout
 from tests.support.cluster_rules import may_connect, stranger
 from tests.support.program import Overrides, attempt, build
 from tests.support.prometheus import config, discovered, relabeled
@@ -88,8 +89,20 @@ class TestDiscovery:
 
     def test_a_target_that_hangs_is_given_up_before_the_next_scrape(self) -> None:
         for seconds in (5, 15, 300):
-            settings = config(build("dev", {"monitoring": {"scrapeIntervalSeconds": seconds}}))["global"]
-            assert int(settings["scrape_timeout"][:-1]) < seconds
+            assert 0 < scrape_timeout(seconds) < seconds
+
+    @pytest.mark.parametrize("seconds", [15, 60, 300])
+    def test_what_ended_is_noticed_within_two_scrapes_and_what_a_slow_target_says_is_not_taken_for_ended(
+        self, seconds: int
+    ) -> None:
+        graph = build("dev", {"monitoring": {"scrapeIntervalSeconds": seconds}})
+        files = graph.one("ConfigMap", "prometheus-rules").props["data"]
+        [group] = yaml.safe_load(files["expected.yaml"])["groups"]
+        [limit] = [rule for rule in group["rules"] if rule["record"] == "hotstack:scrape_age_seconds:limit"]
+        oldest = int(limit["expr"].removeprefix("vector(").removesuffix(")"))
+        known = {name: int(value[:-1]) for name, value in config(graph)["global"].items()}
+        assert known["scrape_interval"] + known["scrape_timeout"] <= oldest
+        assert oldest + known["evaluation_interval"] <= 2 * known["scrape_interval"]
 
 
 class TestAlertmanager:
@@ -276,6 +289,10 @@ class TestOperator:
         [rules] = operator.all("PrometheusRule")
         own = {name.removesuffix(".yaml") for name in dev.one("ConfigMap", "prometheus-rules").props["data"]}
         assert {group["name"] for group in rules.spec["groups"]} == own - {"prometheus"}
+        # The operator's Prometheus has an interval of its own for groups that name none.
+        evaluated = {group["name"]: group["interval"] for group in rules.spec["groups"]}
+        assert {evaluated["redis"], evaluated["postgres"]} == {config(dev)["global"]["evaluation_interval"]}
+        assert evaluated["fastapi-slo-slow"] == "2m"
         [endpoint] = operator.one("ServiceMonitor", "hotstack-pgpool").spec["endpoints"]
         assert endpoint["relabelings"] == [{"targetLabel": "job", "replacement": "pgpool"}]
         [scrape] = config(dev)["scrape_configs"]
