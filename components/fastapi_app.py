@@ -12,7 +12,6 @@ from pulumi_kubernetes.core.v1 import (
     ContainerArgsDict,
     EnvVarArgsDict,
     KeyToPathArgsDict,
-    ProbeArgsDict,
     Secret,
     Service,
     ServiceAccount,
@@ -37,7 +36,7 @@ from components.fastapi_database import DatabaseWiring, FastApiDatabase
 from components.kube.labels import labels, selector
 from components.kube.network import allow, allow_anyone, ingress_policy, namespace
 from components.kube.passwords import generated_password
-from components.kube.pods import container_base, pod_base
+from components.kube.pods import container_base, http_probe, pod_base
 from components.kube.rollout import config_checksum, progress_deadline, timeouts
 from components.kube.scheduling import disruption_budget, topology_spread
 from components.kube.security import scratch_mount, scratch_volume
@@ -322,16 +321,6 @@ def mounts(args: FastApiAppArgs) -> list[VolumeMountArgsDict]:
     if args.redis.password is not None:
         result.append({"name": "redis", "mount_path": _REDIS_MOUNT, "read_only": True})
     return [*result, *fastapi_database.mounts(args.postgres)]
-
-
-def http_probe(path: str, period: int, failures: int) -> ProbeArgsDict:
-    """A probe that asks `path` every `period` seconds."""
-    return {
-        "http_get": {"path": path, "port": "http"},
-        "period_seconds": period,
-        "timeout_seconds": 3,
-        "failure_threshold": failures,
-    }
 
 
 def service_spec(pod_selector: Mapping[str, str], node_port: int | None) -> ServiceSpecArgsDict:

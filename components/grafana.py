@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-from pulumi_kubernetes.core.v1 import ContainerArgsDict, PodSpecArgsDict, ProbeArgsDict
+from pulumi_kubernetes.core.v1 import ContainerArgsDict, PodSpecArgsDict
 from pydantic import Field
 
 from components import plain_yaml
 from components.endpoints import SecretKey
-from components.kube.pods import container_base, pod_base
+from components.kube.pods import container_base, http_probe, pod_base
 from components.kube.scheduling import topology_spread
 from components.kube.security import scratch_mount, scratch_volume
 from components.model import Image, Resources, Settings
@@ -61,9 +61,9 @@ def pod(image: str, settings: Grafana, password: SecretKey, selector: Mapping[st
         **container_base(GRAFANA, image, settings.resources),
         "env": [{"name": name, "value": value} for name, value in environment.items()],
         "ports": [{"name": "http", "container_port": PORT, "protocol": "TCP"}],
-        "startup_probe": _probe(period=1, failures=120),
-        "liveness_probe": _probe(period=10, failures=6),
-        "readiness_probe": _probe(period=5, failures=3),
+        "startup_probe": http_probe("/api/health", period=1, failures=120),
+        "liveness_probe": http_probe("/api/health", period=10, failures=6),
+        "readiness_probe": http_probe("/api/health", period=5, failures=3),
         "volume_mounts": [
             {
                 "name": "config",
@@ -100,13 +100,4 @@ def pod(image: str, settings: Grafana, password: SecretKey, selector: Mapping[st
             },
             scratch_volume("tmp"),
         ],
-    }
-
-
-def _probe(period: int, failures: int) -> ProbeArgsDict:
-    return {
-        "http_get": {"path": "/api/health", "port": "http"},
-        "period_seconds": period,
-        "timeout_seconds": 3,
-        "failure_threshold": failures,
     }

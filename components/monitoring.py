@@ -30,6 +30,7 @@ from components.kube import network
 from components.kube.labels import labels, selector
 from components.kube.metrics import metrics_service
 from components.kube.passwords import generated_password
+from components.kube.pods import data_claim
 from components.kube.rollout import config_checksum, stateful_set_rolled_out, timeouts
 from components.kube.scheduling import disruption_budget
 from components.monitoring_settings import MonitoringSettings, Standalone
@@ -37,7 +38,6 @@ from components.monitoring_standalone import (
     ALERTMANAGER,
     PROMETHEUS,
     alertmanager_pod,
-    claim,
     discovery_rules,
     prometheus_pod,
 )
@@ -118,7 +118,7 @@ class Monitoring(pulumi.ComponentResource):
             inside,
             {"config": prometheus_config.alertmanager_files(standalone, args.monitoring_namespace)},
             lambda pods: alertmanager_pod(images.alertmanager, standalone, pods),
-            claim(_ALERTMANAGER_STATE, standalone.storage.storage_class),
+            data_claim(_ALERTMANAGER_STATE, standalone.storage.storage_class),
             [],
         )
         watched = {
@@ -138,7 +138,7 @@ class Monitoring(pulumi.ComponentResource):
                 "rules": prometheus_config.rule_files(args.rules),
             },
             lambda pods: prometheus_pod(images.prometheus, standalone, pods),
-            claim(standalone.storage.size, standalone.storage.storage_class),
+            data_claim(standalone.storage.size, standalone.storage.storage_class),
             [alertmanager, *(self._may_look(what, where, inside) for what, where in watched.items())],
         )
         if standalone.grafana is not None and images.grafana is not None:
@@ -169,7 +169,7 @@ class Monitoring(pulumi.ComponentResource):
                 "dashboards": {file: json.dumps(model) for file, model in self._args.dashboards.items()},
             },
             lambda pods: grafana.pod(image, settings, password, pods),
-            claim(grafana.STATE, self._standalone_settings.storage.storage_class),
+            data_claim(grafana.STATE, self._standalone_settings.storage.storage_class),
             [],
         )
 

@@ -2,18 +2,15 @@
 
 from pulumi_kubernetes.core.v1 import (
     ContainerArgsDict,
-    PersistentVolumeClaimArgsDict,
     PodSpecArgsDict,
-    ProbeArgsDict,
     VolumeArgsDict,
     VolumeMountArgsDict,
 )
 from pulumi_kubernetes.rbac.v1 import PolicyRuleArgsDict
 
-from components.kube.pods import container_base, pod_base
+from components.kube.pods import container_base, http_probe, pod_base
 from components.kube.scheduling import topology_spread
 from components.kube.security import memory_volume, scratch_mount
-from components.model import Memory
 from components.monitoring_settings import Receiver, Standalone
 from components.prometheus_config import (
     ALERTMANAGER_PORT,
@@ -128,29 +125,5 @@ def receiver_volume(receiver: Receiver) -> VolumeArgsDict:
             "items": [{"key": receiver.secret.secret_key, "path": "secret"}],
             "default_mode": 0o440,
             "optional": True,
-        },
-    }
-
-
-def http_probe(path: str, period: int, failures: int) -> ProbeArgsDict:
-    """A probe that asks `path` every `period` seconds."""
-    return {
-        "http_get": {"path": path, "port": "http"},
-        "period_seconds": period,
-        "timeout_seconds": 3,
-        "failure_threshold": failures,
-    }
-
-
-def claim(size: Memory, storage_class: str | None) -> PersistentVolumeClaimArgsDict:
-    """The claim of a pod's data."""
-    return {
-        "api_version": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {"name": "data"},
-        "spec": {
-            "access_modes": ["ReadWriteOnce"],
-            "resources": {"requests": {"storage": size}},
-            **({} if storage_class is None else {"storage_class_name": storage_class}),
         },
     }

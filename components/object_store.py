@@ -8,9 +8,7 @@ from pulumi_kubernetes.apps.v1 import StatefulSet
 from pulumi_kubernetes.core.v1 import (
     ContainerArgsDict,
     EnvVarArgsDict,
-    PersistentVolumeClaimArgsDict,
     PodSpecArgsDict,
-    ProbeArgsDict,
     Secret,
     Service,
     ServiceAccount,
@@ -24,7 +22,7 @@ from components.endpoints import S3Endpoint, SecretKey
 from components.kube.labels import labels, selector
 from components.kube.network import allow, ingress_policy, pods
 from components.kube.passwords import generated_password
-from components.kube.pods import container_base, pod_base, secret_variable
+from components.kube.pods import container_base, data_claim, http_probe, pod_base, secret_variable
 from components.kube.rollout import config_checksum, stateful_set_rolled_out, timeouts
 from components.kube.scheduling import disruption_budget, topology_spread
 from components.model import Image, Memory, Resources, Settings
@@ -137,7 +135,7 @@ class ObjectStore(pulumi.ComponentResource):
                     },
                     "spec": pod,
                 },
-                "volume_claim_templates": [volume_claim(settings)],
+                "volume_claim_templates": [data_claim(settings.size, settings.storage_class)],
                 "persistent_volume_claim_retention_policy": {
                     "when_deleted": "Retain" if settings.keep_volumes else "Delete",
                     "when_scaled": "Retain",
@@ -184,36 +182,12 @@ def container(image: str, settings: ObjectStoreSettings, environment: list[EnvVa
         ],
         "env": environment,
         "ports": [{"name": "s3", "container_port": PORT, "protocol": "TCP"}],
-        "startup_probe": http_probe(period=1, failures=60),
-        "liveness_probe": http_probe(period=10, failures=3),
-        "readiness_probe": http_probe(period=3, failures=2),
+        "startup_probe": http_probe("/health", period=1, failures=60, port="s3"),
+        "liveness_probe": http_probe("/health", period=10, failures=3, port="s3"),
+        "readiness_probe": http_probe("/health", period=3, failures=2, port="s3"),
         # The kubelet makes the bucket, as a folder of the volume. Around it there is only the read-only image, so that
         # no client can make another bucket: a misspelled name is refused, as it is by a bucket that belongs to others.
         "volume_mounts": [
             {"name": "data", "mount_path": f"{_DATA}/{settings.bucket}", "sub_path": settings.bucket},
         ],
-    }
-
-
-def http_probe(period: int, failures: int) -> ProbeArgsDict:
-    """A probe that asks whether the server answers, every `period` seconds."""
-    return {
-        "http_get": {"path": "/health", "port": "s3"},
-        "period_seconds": period,
-        "timeout_seconds": 3,
-        "failure_threshold": failures,
-    }
-
-
-def volume_claim(settings: ObjectStoreSettings) -> PersistentVolumeClaimArgsDict:
-    """The claim of the volume that holds the bucket."""
-    return {
-        "api_version": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {"name": "data"},
-        "spec": {
-            "access_modes": ["ReadWriteOnce"],
-            "resources": {"requests": {"storage": settings.size}},
-            **({} if settings.storage_class is None else {"storage_class_name": settings.storage_class}),
-        },
     }

@@ -11,8 +11,8 @@ from pulumi_kubernetes.core.v1 import ContainerArgsDict, EnvVarArgsDict
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from components import plain_yaml
-from components.endpoints import Login, Relabeling, SecretKey
-from components.kube.pods import container_base
+from components.endpoints import Login, Relabeling
+from components.kube.pods import container_base, secret_variable
 from components.model import Image, Resources, Settings
 
 PORT = 9719
@@ -150,8 +150,8 @@ def container(image: str, settings: PgpoolExporter, monitor: Login, database: st
     }
     if settings.exporter == "pgpool2_exporter":
         environment: list[EnvVarArgsDict] = [
-            _from_secret("POSTGRES_USERNAME", monitor.username),
-            _from_secret("POSTGRES_PASSWORD", monitor.password),
+            secret_variable("POSTGRES_USERNAME", monitor.username),
+            secret_variable("POSTGRES_PASSWORD", monitor.password),
             {"name": "POSTGRES_DATABASE", "value": database},
             {"name": "PGPOOL_SERVICE", "value": "localhost"},
             {"name": "PGPOOL_SERVICE_PORT", "value": "9999"},
@@ -163,15 +163,11 @@ def container(image: str, settings: PgpoolExporter, monitor: Login, database: st
         "args": [f"-config.file={MOUNT}/{CONFIG}", f"-web.listen-address=:{PORT}"],
         "env": [
             {"name": "LOGLEVEL", "value": "warn"},
-            _from_secret("PGUSER", monitor.username),
-            _from_secret("PGPASSWORD", monitor.password),
+            secret_variable("PGUSER", monitor.username),
+            secret_variable("PGPASSWORD", monitor.password),
         ],
         "volume_mounts": [{"name": "exporter", "mount_path": MOUNT, "read_only": True}],
     }
-
-
-def _from_secret(name: str, key: SecretKey) -> EnvVarArgsDict:
-    return {"name": name, "value_from": {"secret_key_ref": {"name": key.name, "key": key.key}}}
 
 
 def relabelings(settings: PgpoolExporter) -> list[Relabeling]:

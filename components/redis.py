@@ -30,7 +30,7 @@ from components.kube.labels import labels, selector
 from components.kube.metrics import metrics_service
 from components.kube.network import allow, ingress_policy, namespace, pods
 from components.kube.passwords import generated_password
-from components.kube.pods import container_base, pod_base
+from components.kube.pods import container_base, data_claim, pod_base
 from components.kube.rollout import config_checksum, stateful_set_rolled_out, timeouts
 from components.kube.scheduling import disruption_budget, topology_spread
 from components.kube.security import memory_volume, scratch_mount, scratch_volume
@@ -356,15 +356,4 @@ def volume_claims(persistence: RedisPersistence) -> list[PersistentVolumeClaimAr
     """The claim of each pod's data; none when nothing is to survive."""
     if persistence.mode == "none":
         return []
-    return [
-        {
-            "api_version": "v1",
-            "kind": "PersistentVolumeClaim",
-            "metadata": {"name": "data"},
-            "spec": {
-                "access_modes": ["ReadWriteOnce"],
-                "resources": {"requests": {"storage": persistence.size}},
-                **({} if persistence.storage_class is None else {"storage_class_name": persistence.storage_class}),
-            },
-        }
-    ]
+    return [data_claim(persistence.size, persistence.storage_class)]

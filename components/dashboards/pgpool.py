@@ -25,7 +25,7 @@ _NODES = Row(
         ),
         Panel(
             title="Status of backends",
-            description="1 while a pod of Pgpool-II has a backend in use, 0 once it has given it up.",
+            description="1 while a pod of Pgpool-II has a backend in use that answers it, else 0.",
             unit="short",
             queries=(Query("pgpool2_pool_nodes_status{$pgpool}", "{{pod}} {{hostname}}"),),
         ),

@@ -2,12 +2,18 @@
 
 from collections.abc import Sequence
 
-from pulumi_kubernetes.core.v1 import ContainerArgsDict, EnvVarArgsDict, PodSpecArgsDict, ProbeArgsDict
+from pulumi_kubernetes.core.v1 import (
+    ContainerArgsDict,
+    EnvVarArgsDict,
+    PersistentVolumeClaimArgsDict,
+    PodSpecArgsDict,
+    ProbeArgsDict,
+)
 
 from components.endpoints import SecretKey
 from components.kube.scheduling import resource_requirements
 from components.kube.security import container_security_context, pod_security_context
-from components.model import Resources
+from components.model import Memory, Resources
 
 
 def pod_base(service_account: str, containers: Sequence[ContainerArgsDict]) -> PodSpecArgsDict:
@@ -44,6 +50,30 @@ def tcp_probe(port: str, period: int, failures: int) -> ProbeArgsDict:
     }
 
 
+def http_probe(path: str, period: int, failures: int, port: str = "http") -> ProbeArgsDict:
+    """A probe that asks the `port` of that name for `path` every `period` seconds."""
+    return {
+        "http_get": {"path": path, "port": port},
+        "period_seconds": period,
+        "timeout_seconds": 3,
+        "failure_threshold": failures,
+    }
+
+
 def secret_variable(name: str, key: SecretKey) -> EnvVarArgsDict:
     """A variable whose value only the container sees."""
     return {"name": name, "value_from": {"secret_key_ref": {"name": key.name, "key": key.key}}}
+
+
+def data_claim(size: Memory, storage_class: str | None) -> PersistentVolumeClaimArgsDict:
+    """The claim `data` of each pod of a StatefulSet."""
+    return {
+        "api_version": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "data"},
+        "spec": {
+            "access_modes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": size}},
+            **({} if storage_class is None else {"storage_class_name": storage_class}),
+        },
+    }
