@@ -22,6 +22,9 @@ def test_going_from_standalone_to_replication_leaves_the_primary_untouched(offli
         "redis": {"update"},  # the component, which shows its topology
         "redis-replica": {"create"},
         "redis-replica-service": {"create"},
+        # Rules know how many replicas there should be, and Prometheus reads them when it starts.
+        "monitoring-prometheus-rules": {"update"},
+        "monitoring-prometheus-server": {"update"},
     }
 
 
