@@ -118,8 +118,8 @@ def _expected(stack: Watched) -> Iterator[Rule]:
         most = longest_gap_hours(postgres.backup_schedule) + _SLACK_HOURS
         yield _number("hotstack:postgres_backup_age_seconds:limit", most * 3600, stack.namespace, "postgres")
     where = f'namespace="{stack.namespace}", job="postgres"'
-    data = f"sum by (namespace, job, pod) (cnpg_pg_database_size_bytes{{{where}}})"
-    wal = f'sum by (namespace, job, pod) (cnpg_collector_pg_wal{{{where}, value="size"}})'
+    data = f"sum by (namespace, job, pod, instance) (cnpg_pg_database_size_bytes{{{where}}})"
+    wal = f'sum by (namespace, job, pod, instance) (cnpg_collector_pg_wal{{{where}, value="size"}})'
     if postgres.wal_bytes is None:
         yield _volume("data", f"({data} + {wal}) / {postgres.data_bytes}")
     else:

@@ -28,7 +28,7 @@ _REPLICATION = Row(
             unit="bytes",
             queries=(
                 Query(
-                    "redis_master_repl_offset{$redis} - on (namespace, pod) group_right ()"
+                    "redis_master_repl_offset{$redis} - on (instance) group_right ()"
                     " redis_connected_slave_offset_bytes{$redis}",
                     "{{slave_ip}}",
                 ),
