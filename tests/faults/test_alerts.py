@@ -140,13 +140,13 @@ def noticed(api: httpx2.Client, *alerts: str) -> Generator["Detection", None, No
         CheckError: an alert did not clear.
     """
 
-    def clear() -> None:
-        eventually(lambda: ", ".join(sorted(set(alerts) & firing(api))) or None, CLEARS_SECONDS, pause=1)
+    def wait_until_none_is(*states: str) -> None:
+        eventually(lambda: ", ".join(sorted(set(alerts) & those(api, *states))) or None, CLEARS_SECONDS, pause=1)
 
-    clear()  # of what a test before this one did
+    wait_until_none_is("pending", "firing")  # of what a test before this one did
     yield Detection(api, alerts)
     started = time.monotonic()
-    clear()
+    wait_until_none_is("firing")
     print(f"{' and '.join(alerts)}: clear after {time.monotonic() - started:.0f} s")
 
 
@@ -164,7 +164,7 @@ class Detection:
         limits = {name: wait + scrapes for name, wait in waits(self._api, self._alerts).items()}
         waiting = dict(limits)
         while waiting:
-            now, seen = time.monotonic() - started, firing(self._api)
+            now, seen = time.monotonic() - started, those(self._api, "firing")
             for name in sorted(set(waiting) & seen):
                 print(f"{name}: fires after {now:.0f} s, of {limits[name]:.0f} s that it may take")
                 del waiting[name]
@@ -173,10 +173,10 @@ class Detection:
             time.sleep(1)
 
 
-def firing(api: httpx2.Client) -> set[str]:
-    """All alerts that fire, as `called`."""
+def those(api: httpx2.Client, *states: str) -> set[str]:
+    """All alerts in one of these states, as `called`."""
     alerts = successful(api, "GET", "/api/v1/alerts").json()["data"]["alerts"]
-    return {called(alert["labels"]["alertname"], alert["labels"]) for alert in alerts if alert["state"] == "firing"}
+    return {called(alert["labels"]["alertname"], alert["labels"]) for alert in alerts if alert["state"] in states}
 
 
 def called(name: str, labels: Mapping[str, str]) -> str:
