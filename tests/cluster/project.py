@@ -41,7 +41,7 @@ class Project:
         self._stack_file = folder / f"Pulumi.{STACK}.yaml"
         self._backend = backend
         backend.mkdir(mode=0o700, exist_ok=True)
-        for name in ("Pulumi.yaml", "__main__.py", "settings.py"):
+        for name in ("Pulumi.yaml", "__main__.py", "settings.py", "watched.py"):
             shutil.copy(settings.ROOT / name, folder / name)
         for name in ("components", "images", "app", "cluster/toolchain"):
             shutil.copytree(settings.ROOT / name, folder / name)

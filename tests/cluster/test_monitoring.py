@@ -40,7 +40,14 @@ def beside(dev_stack: Stack) -> Kube:
 
 @pytest.fixture
 def api(dev_stack: Stack) -> Iterator[httpx2.Client]:
+    """The API of a Prometheus whose targets are all up, whatever the test before this one has restarted."""
     with monitoring.prometheus(dev_stack) as client:
+
+        def missing() -> str | None:
+            waiting = [item["scrapeUrl"] for item in monitoring.active_targets(client) if item["health"] != "up"]
+            return f"{', '.join(waiting)} is not up" if waiting else None
+
+        eventually(missing, SCRAPES, pause=1)
         yield client
 
 
