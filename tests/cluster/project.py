@@ -19,7 +19,8 @@ from tests.support.program import Overrides, merge, stack_file
 STACK = "shapes"
 NODE_PORT = 30002
 _UP_SECONDS = 600
-# One PostgreSQL without backups, in a namespace with Pod Security `restricted`; the operator is the dev stack's.
+# One PostgreSQL without backups, in a namespace with Pod Security `restricted`; the operator and monitoring are the dev
+# stack's.
 _SMALL: Overrides = {
     "kubernetes": {"namespace": STACK, "podSecurity": None},
     "objectStore": None,
@@ -30,6 +31,7 @@ _SMALL: Overrides = {
         "cloudnativePg": {"operator": {"mode": "present", "manifest": None, "image": None}, "backup": None},
     },
     "fastapi": {"nodePort": NODE_PORT, "drainSeconds": 2, "ingress": None},
+    "monitoring": None,
 }
 
 
