@@ -17,6 +17,7 @@ from components.prometheus_config import (
     PROMETHEUS_PORT,
     RECEIVER_MOUNT,
     alertmanager_arguments,
+    has_webhook,
     prometheus_arguments,
 )
 
@@ -85,7 +86,8 @@ def alertmanager_pod(image: str, standalone: Standalone, selector: dict[str, str
     """The pod of Alertmanager."""
     container: ContainerArgsDict = {
         **container_base(ALERTMANAGER, image, standalone.alertmanager_resources),
-        "args": alertmanager_arguments(),
+        **({"command": ["/bin/sh", "/etc/alertmanager/start.sh"]} if has_webhook(standalone) else {}),
+        "args": alertmanager_arguments(standalone),
         "ports": [{"name": "http", "container_port": ALERTMANAGER_PORT, "protocol": "TCP"}],
         "startup_probe": http_probe("/-/ready", period=1, failures=60),
         "liveness_probe": http_probe("/-/healthy", period=10, failures=6),
@@ -94,11 +96,14 @@ def alertmanager_pod(image: str, standalone: Standalone, selector: dict[str, str
             {"name": "config", "mount_path": "/etc/alertmanager", "read_only": True},
             {"name": "data", "mount_path": "/alertmanager"},
             *([] if standalone.receiver is None else [receiver_mount()]),
+            *([scratch_mount("run", "/run/alertmanager")] if has_webhook(standalone) else []),
         ],
     }
     volumes: list[VolumeArgsDict] = [{"name": "config", "config_map": {"name": "alertmanager-config"}}]
     if standalone.receiver is not None:
         volumes.append(receiver_volume(standalone.receiver))
+    if has_webhook(standalone):
+        volumes.append(memory_volume("run"))
     return {
         **pod_base(ALERTMANAGER, [container]),
         "topology_spread_constraints": topology_spread(selector, "soft", 1),
