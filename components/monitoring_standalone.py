@@ -17,7 +17,6 @@ from components.prometheus_config import (
     PROMETHEUS_PORT,
     RECEIVER_MOUNT,
     alertmanager_arguments,
-    has_webhook,
     prometheus_arguments,
 )
 
@@ -86,8 +85,7 @@ def alertmanager_pod(image: str, standalone: Standalone, selector: dict[str, str
     """The pod of Alertmanager."""
     container: ContainerArgsDict = {
         **container_base(ALERTMANAGER, image, standalone.alertmanager_resources),
-        **({"command": ["/bin/sh", "/etc/alertmanager/start.sh"]} if has_webhook(standalone) else {}),
-        "args": alertmanager_arguments(standalone),
+        "args": alertmanager_arguments(),
         "ports": [{"name": "http", "container_port": ALERTMANAGER_PORT, "protocol": "TCP"}],
         "startup_probe": http_probe("/-/ready", period=1, failures=60),
         "liveness_probe": http_probe("/-/healthy", period=10, failures=6),
@@ -96,14 +94,11 @@ def alertmanager_pod(image: str, standalone: Standalone, selector: dict[str, str
             {"name": "config", "mount_path": "/etc/alertmanager", "read_only": True},
             {"name": "data", "mount_path": "/alertmanager"},
             *([] if standalone.receiver is None else [receiver_mount()]),
-            *([scratch_mount("run", "/run/alertmanager")] if has_webhook(standalone) else []),
         ],
     }
     volumes: list[VolumeArgsDict] = [{"name": "config", "config_map": {"name": "alertmanager-config"}}]
     if standalone.receiver is not None:
         volumes.append(receiver_volume(standalone.receiver))
-    if has_webhook(standalone):
-        volumes.append(memory_volume("run"))
     return {
         **pod_base(ALERTMANAGER, [container]),
         "topology_spread_constraints": topology_spread(selector, "soft", 1),

@@ -13,7 +13,6 @@ PROMETHEUS_PORT = 9090
 ALERTMANAGER_PORT = 9093
 RECEIVER_MOUNT = "/run/secrets/receiver"
 RECEIVER_FILE = f"{RECEIVER_MOUNT}/secret"
-_NO_URL = "http://receiver.invalid/"  # which alertmanager.sh replaces
 CHECK_ALERT = "HotstackCheck"
 """The alert that `make check` fires; it goes to the pod of that check, and to nobody else."""
 CHECK_RECEIVER = "alert-check"
@@ -179,7 +178,7 @@ def alertmanager_config(standalone: Standalone, namespace: str) -> dict[str, Any
 def notified(receiver: Receiver) -> dict[str, Any]:
     """The receiver in Alertmanager's words."""
     if receiver.webhook is not None:
-        return {"webhook_configs": [{"url": _NO_URL}]}
+        return {"webhook_configs": [{"url_file": RECEIVER_FILE}]}
     if receiver.slack is not None:
         return {"slack_configs": [{"channel": receiver.slack.channel, "api_url_file": RECEIVER_FILE}]}
     if receiver.pagerduty is not None:
@@ -202,21 +201,13 @@ def notified(receiver: Receiver) -> dict[str, Any]:
 
 def alertmanager_files(standalone: Standalone, namespace: str) -> dict[str, str]:
     """The files of `alertmanager-config`; see `alertmanager_config`."""
-    return {
-        "alertmanager.yml": plain_yaml.text(alertmanager_config(standalone, namespace)),
-        **({"start.sh": (_FILES / "alertmanager.sh").read_text()} if has_webhook(standalone) else {}),
-    }
+    return {"alertmanager.yml": plain_yaml.text(alertmanager_config(standalone, namespace))}
 
 
-def has_webhook(standalone: Standalone) -> bool:
-    """Whether the receiver is a webhook: of all kinds the one whose secret Alertmanager reads from no file."""
-    return standalone.receiver is not None and standalone.receiver.webhook is not None
-
-
-def alertmanager_arguments(standalone: Standalone) -> list[str]:
+def alertmanager_arguments() -> list[str]:
     """The command line of Alertmanager, which is alone and looks for no peers."""
     return [
-        *([] if has_webhook(standalone) else ["--config.file=/etc/alertmanager/alertmanager.yml"]),
+        "--config.file=/etc/alertmanager/alertmanager.yml",
         "--storage.path=/alertmanager",
         f"--web.listen-address=:{ALERTMANAGER_PORT}",
         "--cluster.listen-address=",

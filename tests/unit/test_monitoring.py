@@ -113,7 +113,7 @@ class TestAlertmanager:
     @pytest.mark.parametrize(
         ("receiver", "expected"),
         [
-            ({"webhook": {"url": SECRET}}, {"webhook_configs": [{"url": "http://receiver.invalid/"}]}),
+            ({"webhook": {"url": SECRET}}, {"webhook_configs": [{"url_file": "/run/secrets/receiver/secret"}]}),
             (
                 {"pagerduty": {"routingKey": SECRET}},
                 {"pagerduty_configs": [{"routing_key_file": "/run/secrets/receiver/secret"}]},
@@ -164,47 +164,6 @@ class TestAlertmanager:
     def test_the_alert_of_the_check_goes_to_no_people(self) -> None:
         routes = {route["matchers"][0]: route["receiver"] for route in self.config(None)["route"]["routes"]}
         assert routes == {'alertname="HotstackCheck"': "alert-check", 'alertname="Watchdog"': "people"}
-
-
-class TestStartOfAlertmanager:
-    """alertmanager.sh, with a stand-in for Alertmanager."""
-
-    def started(self, tmp_path: Path, url: str | None) -> tuple[dict[str, Any], subprocess.CompletedProcess[str]]:
-        receiver = {"webhook": {"url": SECRET}}
-        graph = build("dev", {"monitoring": {"standalone": {"receiver": receiver}}})
-        data = graph.one("ConfigMap", "alertmanager-config").props["data"]
-        for name, text in data.items():
-            (tmp_path / name).write_text(text)
-        if url is not None:
-            (tmp_path / "secret").write_text(url)
-        (tmp_path / "run").mkdir()
-        program = tmp_path / "alertmanager"
-        program.write_text('#!/bin/sh\necho "$*"\n')
-        program.chmod(0o755)
-        paths = {"CONFIG": str(tmp_path), "SECRET": str(tmp_path / "secret"), "RUN": str(tmp_path / "run")}
-        done = subprocess.run(
-            ["sh", str(tmp_path / "start.sh"), "--storage.path=x"],
-            env={"PATH": f"{tmp_path}:{os.environ['PATH']}", **paths},
-            capture_output=True,
-            text=True,
-            timeout=20,
-        )
-        return yaml.safe_load((tmp_path / "run" / "alertmanager.yml").read_text()), done
-
-    @pytest.mark.parametrize("url", ["https://example.com/hooks/T0/B0?a=1&b=\\x", "http://10.0.0.1:8080/it's#1: 'x'"])
-    def test_the_webhook_gets_its_url_from_the_secret_and_no_argument_shows_it(self, tmp_path: Path, url: str) -> None:
-        config, done = self.started(tmp_path, url + "\n")
-        [people, check] = config["receivers"]
-        assert people["webhook_configs"] == [{"url": url}]
-        assert check["webhook_configs"][0]["url"] == "http://alert-check.monitoring.svc:8080/"
-        assert done.stdout == f"--config.file={tmp_path}/run/alertmanager.yml --storage.path=x\n"
-        assert (tmp_path / "run" / "alertmanager.yml").stat().st_mode & 0o077 == 0
-
-    def test_without_the_secret_it_starts_and_says_that_nobody_is_told(self, tmp_path: Path) -> None:
-        config, done = self.started(tmp_path, None)
-        assert config["receivers"][0]["webhook_configs"] == [{"url": "http://receiver.invalid/"}]
-        assert "nobody is told of alerts" in done.stderr
-        assert done.stdout.startswith("--config.file=")
 
 
 class TestStart:
