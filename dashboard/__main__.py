@@ -13,12 +13,12 @@ from checks.outcome import CheckError
 from checks.web import client
 from components.dashboards import DASHBOARDS
 from components.dashboards.model import Panel
+from components.prometheus_config import PROMETHEUS_PORT
 from dashboard.page import page
 from dashboard.prometheus import Series, Window, series_of
 from settings import StackSettings
 
 OUTPUT = Path("build/dashboard.html")
-PORT = 9090
 SECONDS = 3600
 
 
@@ -35,7 +35,7 @@ def draw(stack: StackSettings, end: int) -> str:
     window = Window(end - SECONDS, end, step)
     kube = Kube(where.context, where.monitoring_namespace)
     try:
-        with kube.port_forward(service, PORT) as port, client(f"http://127.0.0.1:{port}") as prometheus:
+        with kube.port_forward(service, PROMETHEUS_PORT) as port, client(f"http://127.0.0.1:{port}") as prometheus:
 
             def answer(panel: Panel) -> Sequence[Series]:
                 # Over four scrapes, as Grafana does: a rate outlives a scrape that fails.

@@ -20,9 +20,7 @@ from tests.faults.client_pod import running
 from tests.faults.redis import redis_scaled_away
 
 ROUNDING = 2.0  # seconds: it is asked once a second, and an answer takes a moment
-CLEARS_SECONDS = (
-    345.0  # once the fault is over: the longest is a budget, of which the last five minutes must be spared; 3 scrapes
-)
+CLEARS_SECONDS = 345.0  # once the fault is over: a budget's short window of five minutes, and three scrapes
 LAG_SECONDS = 30.0  # what the alert of a lag takes for one
 ARCHIVER_SECONDS = 120.0  # until an attempt to archive has failed, all its own attempts included
 REPLICA = "redis-replica-0"

@@ -9,6 +9,7 @@ import re
 import subprocess
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ from components.model import Image
 from components.monitoring_rules import Postgres, Watched, groups
 from components.pgpool_exporter import PgpoolExporter, recorded
 from components.slo import Slo
-from tests.rules.promql import metric_name, selectors
+from tests.support import scrapes
+from tests.support.promql import selectors
 
 FOLDER = Path(__file__).parent
 CASES = sorted(FOLDER.glob("*.yaml"))
@@ -168,14 +170,14 @@ def test_rules_look_at_their_own_stack_only() -> None:
         if rule.get("alert") in OF_ALL_NAMESPACES:
             continue
         for selector in selectors(rule["expr"]):
-            matched = {matcher.name: matcher.value for matcher in selector.matchers.matchers}
-            assert matched.get("namespace") in {"demo", "monitoring"}, f"{rule}: {selector}"
+            assert selector.labels.get("namespace") in {"demo", "monitoring"}, f"{rule}: {selector}"
             # What is recorded here is of one part only; other names are taken more than once, as `redis_up`.
-            assert "job" in matched or ":" in metric_name(selector), f"{rule}: {selector}"
+            assert "job" in selector.labels or ":" in selector.metric, f"{rule}: {selector}"
 
 
 def test_rules_of_another_stack_name_its_namespaces() -> None:
-    text = json.dumps(groups(_stack(namespace="shop", monitoring_namespace="watch", pods={("shop", "redis"): 1})))
+    shop = replace(STACK, namespace="shop", monitoring_namespace="watch", pods={("shop", "redis"): 1})
+    text = json.dumps(groups(shop))
     assert r"namespace=\"shop\"" in text
     assert r"namespace=\"watch\"" in text
     assert "demo" not in text
@@ -183,27 +185,27 @@ def test_rules_of_another_stack_name_its_namespaces() -> None:
 
 
 def test_what_is_recorded_for_a_part_comes_before_its_alerts() -> None:
-    found = groups(_stack(recorded={"pgpool": {"pgpool2_up": "1 - failed"}}))
+    found = groups(replace(STACK, recorded={"pgpool": {"pgpool2_up": "1 - failed"}}))
     [pgpool] = [group for group in found if group["name"] == "pgpool"]
     assert pgpool["rules"][0] == {"record": "pgpool2_up", "expr": "1 - failed"}
 
 
 def test_a_prometheus_of_somebody_else_is_left_to_them() -> None:
-    assert "prometheus" not in {group["name"] for group in groups(_stack(own_prometheus=False))}
+    assert "prometheus" not in {group["name"] for group in groups(replace(STACK, own_prometheus=False))}
 
 
 def test_an_engine_with_other_metrics_gets_no_rules_that_would_always_fire() -> None:
-    assert "postgres" not in {group["name"] for group in groups(_stack(postgres=None))}
+    assert "postgres" not in {group["name"] for group in groups(replace(STACK, postgres=None))}
 
 
 def test_a_stack_without_backups_is_not_told_that_they_are_too_old() -> None:
-    bare = _stack(postgres=Postgres(standbys=0, data_bytes=1000, wal_bytes=None, backup_schedule=None))
+    bare = replace(STACK, postgres=Postgres(standbys=0, data_bytes=1000, wal_bytes=None, backup_schedule=None))
     recorded = {rule.get("record") for group in groups(bare) for rule in group["rules"]}
     assert "hotstack:postgres_backup_age_seconds:limit" not in recorded
 
 
 def test_a_log_with_a_volume_of_its_own_is_measured_by_it() -> None:
-    own = _stack(postgres=Postgres(standbys=2, data_bytes=1000, wal_bytes=500, backup_schedule=None))
+    own = replace(STACK, postgres=Postgres(standbys=2, data_bytes=1000, wal_bytes=500, backup_schedule=None))
     found = {
         rule["labels"]["volume"]: rule["expr"]
         for group in groups(own)
@@ -223,24 +225,13 @@ def test_a_backup_may_be_as_old_as_its_schedule_lets_it_become(schedule: str, da
     assert monitoring_rules.longest_gap_hours(schedule) == days * 24
 
 
-def _stack(**changes: Any) -> Watched:  # noqa: ANN401 - fields of Watched
-    values = {name: getattr(STACK, name) for name in Watched.__dataclass_fields__}
-    return Watched(**(values | changes))
-
-
-SCRAPES = settings.ROOT / "tests" / "fixtures" / "scrapes"
 MADE_BY_PROMETHEUS = {"up"}
 
 
 @pytest.mark.parametrize("rule", _rules(), ids=lambda rule: rule.get("alert") or rule["record"])
 def test_every_metric_of_a_rule_is_in_a_recorded_scrape(rule: Rule) -> None:
     known = {other["record"] for other in _rules() if "record" in other} | MADE_BY_PROMETHEUS
-    recorded = _recorded_names()
+    scraped = {name for file in scrapes.FOLDER.glob("*.txt") for name in scrapes.metrics(file.stem)}
     for selector in selectors(rule["expr"]):
-        pattern = metric_name(selector)
-        assert any(re.fullmatch(pattern, name) for name in known | recorded), f"{pattern} is in no scrape of {SCRAPES}"
-
-
-def _recorded_names() -> set[str]:
-    text = "\n".join(path.read_text() for path in sorted(SCRAPES.glob("*.txt")))
-    return set(re.findall(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)(?=[{ ])", text, re.MULTILINE))
+        found = any(re.fullmatch(selector.metric, name) for name in known | scraped)
+        assert found, f"{selector.metric} is in no scrape of {scrapes.FOLDER}"

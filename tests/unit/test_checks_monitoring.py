@@ -128,26 +128,27 @@ class TestPages:
             monitoring.ui(stack_with(unreachable))
 
 
-class TestFigures:
-    SUMMARY = {  # noqa: RUF012 - a value that nobody changes
-        "pods": [
-            {
-                "podRef": {"name": "pgpool-1", "namespace": "demo"},
-                "containers": [
-                    {"name": "pgpool", "cpu": {"usageCoreNanoSeconds": 9_000_000_000}},
-                    {"name": "metrics", "cpu": {"usageCoreNanoSeconds": 500_000_000}},
-                ],
-            },
-            {
-                "podRef": {"name": "prometheus-0", "namespace": "monitoring"},
-                "containers": [{"name": "prometheus", "cpu": {"usageCoreNanoSeconds": 2_000_000_000}}],
-            },
-            {"podRef": {"name": "starting", "namespace": "monitoring"}},
-        ]
-    }
+SUMMARY = {
+    "pods": [
+        {
+            "podRef": {"name": "pgpool-1", "namespace": "demo"},
+            "containers": [
+                {"name": "pgpool", "cpu": {"usageCoreNanoSeconds": 9_000_000_000}},
+                {"name": "metrics", "cpu": {"usageCoreNanoSeconds": 500_000_000}},
+            ],
+        },
+        {
+            "podRef": {"name": "prometheus-0", "namespace": "monitoring"},
+            "containers": [{"name": "prometheus", "cpu": {"usageCoreNanoSeconds": 2_000_000_000}}],
+        },
+        {"podRef": {"name": "starting", "namespace": "monitoring"}},
+    ]
+}
 
+
+class TestFigures:
     def test_exporters_count_and_what_they_look_at_does_not(self) -> None:
-        assert cpu_seconds(self.SUMMARY, "monitoring") == {"pgpool-1/metrics": 0.5, "prometheus-0/prometheus": 2.0}
+        assert cpu_seconds(SUMMARY, "monitoring") == {"pgpool-1/metrics": 0.5, "prometheus-0/prometheus": 2.0}
 
     def test_a_core_is_a_hundred_percent_and_a_container_that_is_new_does_not_count(self) -> None:
         assert percent_of_a_core({"a": 1.0, "gone": 5.0}, {"a": 2.0, "new": 9.0}, 50) == 2.0
